@@ -1,0 +1,64 @@
+"""`observatory`: verbs over one store. Light on purpose: a verb's module is imported when called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from observatory import __version__
+from observatory.errors import ObservatoryError
+
+VERBS: dict[str, str] = {
+    "architecture": "Parameters, FLOPs and bytes of a model, from its config.",
+}
+
+
+class LazyVerbs(click.Group):
+    """A click group that imports a verb's module only when that verb is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"observatory.verbs.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.command(cls=LazyVerbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="observatory")
+def observatory() -> None:
+    """What a language model costs to run, and what it is worth."""
+
+
+def run(command: click.Command, argv: list[str] | None = None) -> int:
+    """Run a click command; print one line for an error a person can mend. Returns the exit code."""
+    try:
+        result = command.main(args=argv, standalone_mode=False)
+    except ObservatoryError as error:
+        click.echo(f"error: {' '.join(str(error).split())}", err=True)
+        return error.exit_code
+    except click.exceptions.Abort:
+        return 130
+    except click.ClickException as error:
+        click.echo(f"error: {' '.join(error.format_message().split())}", err=True)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    return int(result) if isinstance(result, int) else 0
+
+
+def main() -> None:
+    """Entry point of the `observatory` script."""
+    sys.exit(run(observatory))

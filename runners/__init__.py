@@ -1,0 +1,1 @@
+"""Everything that touches hardware: sensors, backends, the measuring protocol, `run-benchmark`."""
