@@ -1,0 +1,20 @@
+"""Shared fixtures. Tests never need a GPU, a network or the reference data; those that want it skip."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """Folder of the reference data (`OBSERVATORY_REFERENCE`), or a skip that says why."""
+    value = os.environ.get("OBSERVATORY_REFERENCE", "")
+    if not value:
+        pytest.skip("reference data: OBSERVATORY_REFERENCE is not set")
+    path = Path(value)
+    if not (path / "README.md").is_file():
+        pytest.skip(f"reference data: no README.md under OBSERVATORY_REFERENCE={value}")
+    return path
