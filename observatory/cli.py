@@ -1,4 +1,4 @@
-"""`observatory`: verbs over one store. Light on purpose: a verb's module is imported when called."""
+"""`observatory`: verbs over one store. A module of a verb is imported when that verb is called."""
 
 from __future__ import annotations
 

@@ -94,4 +94,5 @@ def show_interval(
     number, _, symbol = text.partition(" ")
     unit = UNITS[quantity]
     factor = next((f for f, s in unit.scales if s == symbol), 1.0)
-    return f"{number} [{significant(low / factor, digits)} – {significant(high / factor, digits)}] {symbol}"
+    bounds = f"{significant(low / factor, digits)} – {significant(high / factor, digits)}"
+    return f"{number} [{bounds}] {symbol}"

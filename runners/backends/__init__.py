@@ -1,0 +1,1 @@
+"""Backends: what runs a model. A new one is one module here and one line in `base.BACKENDS`."""
