@@ -93,7 +93,7 @@ class Reading:
 
 
 class Meter(Protocol):
-    """A sensor with its one 10 Hz sampler thread: what the protocol holds (`runners.sensors.meter`)."""
+    """A sensor with its one 10 Hz sampler thread (`runners.sensors.meter`)."""
 
     facts: SensorFacts | None
     reason: str | None  #: why there is no energy, where `facts` is None
