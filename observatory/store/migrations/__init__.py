@@ -1,0 +1,1 @@
+"""Numbered migrations (Alembic). `observatory.store.database` runs them; nobody else."""

@@ -1,0 +1,102 @@
+"""Reading the store: tables as DataFrames and as records. No science here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Connection, Engine, Select, Table, select
+
+from observatory.records import Cell, Run, Workload
+from observatory.store import schema
+
+
+def frame(connection: Connection | Engine, query: Select[Any]) -> pd.DataFrame:
+    """The result of a query as a DataFrame; missing text stays None, missing numbers NaN."""
+    return pd.read_sql_query(query, connection)
+
+
+def table(connection: Connection | Engine, which: Table) -> pd.DataFrame:
+    """A whole table. Not for `window` in bulk: ask `windows` for one run or configuration."""
+    return frame(connection, select(which))
+
+
+def windows(
+    connection: Connection | Engine,
+    run_id: str | None = None,
+    configuration_key: str | None = None,
+) -> pd.DataFrame:
+    """Windows with their cell, run and machine, one row each, in a fixed order."""
+    w, c, r = schema.window, schema.cell, schema.run
+    query = (
+        select(
+            w,
+            c.c.run_id, c.c.plan_key, c.c.configuration_key, c.c.phase, c.c.prompt_tokens,
+            c.c.output_tokens, c.c.context_tokens, c.c.batch, c.c.role,
+            r.c.environment_key, r.c.profile,
+        )
+        .join(c, w.c.cell_id == c.c.id)
+        .join(r, c.c.run_id == r.c.id)
+        .order_by(r.c.started_utc, r.c.id, c.c.plan_key, w.c.process_index, w.c.window_index)
+    )  # fmt: skip
+    if run_id is not None:
+        query = query.where(c.c.run_id == run_id)
+    if configuration_key is not None:
+        query = query.where(c.c.configuration_key == configuration_key)
+    return frame(connection, query)
+
+
+def cells(connection: Connection | Engine, run_id: str | None = None) -> pd.DataFrame:
+    """Cells with the name of their model, in planned order."""
+    c, k, m = schema.cell, schema.configuration, schema.model
+    query = (
+        select(c, m.c.name.label("model"))
+        .join(k, c.c.configuration_key == k.c.key)
+        .join(m, k.c.model_key == m.c.key)
+        .order_by(c.c.run_id, c.c.position, c.c.plan_key)
+    )
+    return frame(connection, query if run_id is None else query.where(c.c.run_id == run_id))
+
+
+def cell_records(connection: Connection, run_id: str) -> list[Cell]:
+    """The cells of a run as records, in planned order."""
+    c = schema.cell
+    rows = connection.execute(
+        select(c).where(c.c.run_id == run_id).order_by(c.c.position, c.c.plan_key)
+    ).mappings()
+    return [_cell(dict(row)) for row in rows]
+
+
+def _cell(row: dict[str, Any]) -> Cell:
+    row.pop("id")
+    names = ("prompt_tokens", "output_tokens", "batch", "context_tokens")
+    workload = Workload(**{name: row.pop(name) for name in names})
+    return Cell(workload=workload, **row)
+
+
+def run_record(connection: Connection, run_id: str) -> Run | None:
+    """One run as a record; None where it is not there."""
+    row = connection.execute(select(schema.run).where(schema.run.c.id == run_id)).mappings().first()
+    return None if row is None else Run(**dict(row))
+
+
+def latest_run(
+    connection: Connection, statuses: tuple[str, ...], plan_hash: str | None = None
+) -> str | None:
+    """The newest run in one of these states (and with this plan); None where there is none."""
+    r = schema.run
+    query = select(r.c.id).where(r.c.status.in_(statuses)).order_by(r.c.started_utc.desc())
+    if plan_hash is not None:
+        query = query.where(r.c.plan_hash == plan_hash)
+    return connection.execute(query.limit(1)).scalar()
+
+
+def windows_done(connection: Connection, run_id: str, plan_key: str) -> set[tuple[int, int]]:
+    """(process_index, window_index) of the windows that a cell has."""
+    w, c = schema.window, schema.cell
+    rows = connection.execute(
+        select(w.c.process_index, w.c.window_index)
+        .join(c, w.c.cell_id == c.c.id)
+        .where(c.c.run_id == run_id, c.c.plan_key == plan_key)
+    )
+    return {(int(a), int(b)) for a, b in rows}
