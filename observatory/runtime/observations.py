@@ -1,0 +1,154 @@
+"""Measurements as rows of one linear model.
+
+    T = [has prefill] * alpha(B*p) + steps * (c0 + c1*B) + B * context_sum * b1
+
+Three kinds of rows share it. A *request* of p prompt and o output tokens (phase `e2e`) has one
+prefill, which gives the first token, and o-1 decode steps. The first of them works at context p+1
+(the prompt and the current token), the last at p+o-1, so context_sum = (o-1)p + o(o-1)/2.
+A *prefill* is a request with o=1. A *decode* stretch has no prefill: n = `output_tokens` steps, the
+first at context c = `context_tokens`, hence context_sum = n*c + n(n-1)/2. The context counts the
+current token, so a stretch begun with K entries in the KV cache has c = K+1.
+
+Prefill work is laid over B*p, the prompt tokens of the whole batch: the matrix products, which are
+nearly all of it, do not see how those tokens are divided among sequences.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from observatory.errors import InputError
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+PHASES = ("prefill", "decode", "e2e")
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One measured stretch; `runtime_s` is one iteration's wall time (or any additive cost of it).
+
+    `phase` is `prefill` (output_tokens is 1), `e2e` (a whole request) or `decode` (`output_tokens`
+    steps from `context_tokens`, which counts the current token; `prompt_tokens` is then ignored).
+    `std_s` is the spread of the iterations, `process` a label of the process that measured.
+    """
+
+    prompt_tokens: int
+    output_tokens: int
+    batch: int
+    runtime_s: float
+    phase: str
+    std_s: float | None = None
+    process: str | None = None
+    context_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.phase not in PHASES:
+            raise InputError(f"phase {self.phase!r}: use one of {', '.join(PHASES)}")
+        if not (math.isfinite(self.runtime_s) and self.runtime_s > 0):
+            raise InputError(f"runtime_s {self.runtime_s!r}: must be a positive, finite number")
+        if self.batch < 1 or self.output_tokens < 1:
+            raise InputError(
+                f"batch {self.batch}, output tokens {self.output_tokens}: both must be 1 or more"
+            )
+        if self.phase == "decode":
+            if self.context_tokens is None or self.context_tokens < 1:
+                raise InputError(
+                    f"context_tokens {self.context_tokens!r}: a decode stretch needs 1 or more"
+                )
+        elif self.prompt_tokens < 1:
+            raise InputError(f"prompt tokens {self.prompt_tokens}: must be 1 or more")
+        if self.phase == "prefill" and self.output_tokens != 1:
+            raise InputError(f"output tokens {self.output_tokens}: a prefill gives exactly 1")
+
+    @property
+    def has_prefill(self) -> bool:
+        """Whether the stretch contains the prompt's pass."""
+        return self.phase != "decode"
+
+    @property
+    def steps(self) -> int:
+        """Decode steps inside the stretch."""
+        return self.output_tokens - 1 if self.has_prefill else self.output_tokens
+
+    @property
+    def first_context(self) -> int:
+        """Context of the first decode step, the current token counted."""
+        if self.has_prefill:
+            return self.prompt_tokens + 1
+        assert self.context_tokens is not None  # checked on construction
+        return self.context_tokens
+
+    @property
+    def context_sum(self) -> float:
+        """Sum of the contexts of all decode steps (METHOD 2.3, the term S)."""
+        return self.steps * self.first_context + self.steps * (self.steps - 1) / 2
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Observations as columns, each of shape (n,), in an order that shuffling cannot change."""
+
+    prompt: FloatArray
+    output: FloatArray
+    batch: FloatArray
+    prefill: BoolArray
+    steps: FloatArray
+    context_sum: FloatArray
+    first_context: FloatArray
+    runtime_s: FloatArray
+
+    @property
+    def prompt_total(self) -> FloatArray:
+        """Prompt tokens of the whole batch, B*p: the coordinate of alpha."""
+        return self.prompt * self.batch
+
+    def __len__(self) -> int:
+        return len(self.runtime_s)
+
+    def select(self, mask: BoolArray) -> Rows:
+        """The rows where `mask` (n,) is true."""
+        return Rows(**{name: getattr(self, name)[mask] for name in Rows.__dataclass_fields__})
+
+
+def _order(row: Observation) -> tuple[object, ...]:
+    return (
+        row.phase, row.batch, row.prompt_tokens, row.output_tokens,
+        row.context_tokens or 0, row.runtime_s, row.process or "",
+    )  # fmt: skip
+
+
+def rows_of(observations: Sequence[Observation]) -> Rows:
+    """Columns of the linear model. Raises InputError when there is nothing."""
+    if not observations:
+        raise InputError("no observations: a fit needs measured points")
+    ordered = sorted(observations, key=_order)
+
+    def column(values: list[float]) -> FloatArray:
+        return np.asarray(values, dtype=np.float64)
+
+    return Rows(
+        prompt=column([o.prompt_tokens if o.has_prefill else 0 for o in ordered]),
+        output=column([o.output_tokens for o in ordered]),
+        batch=column([o.batch for o in ordered]),
+        prefill=np.asarray([o.has_prefill for o in ordered], dtype=np.bool_),
+        steps=column([o.steps for o in ordered]),
+        context_sum=column([o.context_sum for o in ordered]),
+        first_context=column([o.first_context for o in ordered]),
+        runtime_s=column([o.runtime_s for o in ordered]),
+    )
+
+
+def data_hash(observations: Sequence[Observation]) -> str:
+    """SHA-256 of the observations, whatever their order: the identity of a fit's input."""
+    digest = hashlib.sha256()
+    for row in sorted(observations, key=_order):
+        digest.update(repr((_order(row), row.std_s)).encode())
+    return digest.hexdigest()
