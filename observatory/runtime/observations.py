@@ -5,9 +5,10 @@
 Three kinds of rows share it. A *request* of p prompt and o output tokens (phase `e2e`) has one
 prefill, which gives the first token, and o-1 decode steps. The first of them works at context p+1
 (the prompt and the current token), the last at p+o-1, so context_sum = (o-1)p + o(o-1)/2.
-A *prefill* is a request with o=1. A *decode* stretch has no prefill: n = `output_tokens` steps, the
-first at context c = `context_tokens`, hence context_sum = n*c + n(n-1)/2. The context counts the
-current token, so a stretch begun with K entries in the KV cache has c = K+1.
+A *prefill* is a request with o=1. A *decode* stretch has no prefill: n = `output_tokens` steps begun
+with K = `context_tokens` tokens in the KV cache. A step's context c counts its own token, as METHOD 4
+does, so the first has c = K+1 and context_sum = n*(K+1) + n(n-1)/2: the decode part of a request is
+the stretch K=p, n=o-1.
 
 Prefill work is laid over B*p, the prompt tokens of the whole batch: the matrix products, which are
 nearly all of it, do not see how those tokens are divided among sequences.
@@ -36,7 +37,7 @@ class Observation:
     """One measured stretch; `runtime_s` is one iteration's wall time (or any additive cost of it).
 
     `phase` is `prefill` (output_tokens is 1), `e2e` (a whole request) or `decode` (`output_tokens`
-    steps from `context_tokens`, which counts the current token; `prompt_tokens` is then ignored).
+    steps that find `context_tokens` tokens in the KV cache; `prompt_tokens` is then ignored).
     `std_s` is the spread of the iterations, `process` a label of the process that measured.
     """
 
@@ -59,9 +60,9 @@ class Observation:
                 f"batch {self.batch}, output tokens {self.output_tokens}: both must be 1 or more"
             )
         if self.phase == "decode":
-            if self.context_tokens is None or self.context_tokens < 1:
+            if self.context_tokens is None or self.context_tokens < 0:
                 raise InputError(
-                    f"context_tokens {self.context_tokens!r}: a decode stretch needs 1 or more"
+                    f"context_tokens {self.context_tokens!r}: a decode stretch needs 0 or more"
                 )
         elif self.prompt_tokens < 1:
             raise InputError(f"prompt tokens {self.prompt_tokens}: must be 1 or more")
@@ -84,7 +85,7 @@ class Observation:
         if self.has_prefill:
             return self.prompt_tokens + 1
         assert self.context_tokens is not None  # checked on construction
-        return self.context_tokens
+        return self.context_tokens + 1
 
     @property
     def context_sum(self) -> float:
@@ -121,7 +122,7 @@ class Rows:
 def _order(row: Observation) -> tuple[object, ...]:
     return (
         row.phase, row.batch, row.prompt_tokens, row.output_tokens,
-        row.context_tokens or 0, row.runtime_s, row.process or "",
+        -1 if row.context_tokens is None else row.context_tokens, row.runtime_s, row.process or "",
     )  # fmt: skip
 
 
