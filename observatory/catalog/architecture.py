@@ -158,7 +158,8 @@ class Architecture(Shape):
         matrices they apply to; embeddings, head, norms, biases and routers stay at 2 bytes.
         """
         form = weight_format(dtype or self.quantization or "bf16")
-        return math.ceil(self._stored(form, self.experts))
+        stored: float = self._stored(form, self.experts)
+        return math.ceil(stored)
 
     def _stored(self, form: WeightFormat, experts: Any) -> Any:
         """Bytes of the weights with `experts` routed experts present in each mixture layer."""
