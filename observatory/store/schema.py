@@ -349,7 +349,7 @@ fit = Table(
     _id(),
     _key("configuration_key", "configuration.key", "The stack."),
     _key("environment_key", "environment.key", "The machine."),
-    _text("quantity", "`runtime_s` or `energy_j`.", False),
+    _text("quantity", "`runtime_s`, `energy_device_j`, `energy_cpu_j` or `energy_dram_j`.", False),
     _text("recipe", "Recipe by name.", False),
     _text("recipe_version", "Its version.", False),
     _text("data_hash", "Hash of the observations used.", False),
@@ -370,6 +370,9 @@ fit = Table(
     _int("batch_min", "Smallest B measured."),
     _int("batch_max", "Largest B measured."),
     _int("context_max", "Longest context covered."),
+    _text("energy_boundary", "What the joules cover; NULL for a runtime."),
+    _text("energy_method", "By what means; NULL for a runtime."),
+    _text("energy_provenance", "`measured` or `estimated`; NULL for a runtime."),
     UniqueConstraint("configuration_key", "environment_key", "quantity", "recipe", "data_hash"),
     comment="Derived: an idealized runtime (or energy) with its errors and ranges.",
 )

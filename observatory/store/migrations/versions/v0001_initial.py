@@ -10,7 +10,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-
     op.create_table(
         "capability",
         sa.Column(
@@ -503,7 +502,12 @@ def upgrade() -> None:
         ),
         sa.Column("configuration_key", sa.Text(), nullable=False, comment="The stack."),
         sa.Column("environment_key", sa.Text(), nullable=False, comment="The machine."),
-        sa.Column("quantity", sa.Text(), nullable=False, comment="`runtime_s` or `energy_j`."),
+        sa.Column(
+            "quantity",
+            sa.Text(),
+            nullable=False,
+            comment="`runtime_s`, `energy_device_j`, `energy_cpu_j` or `energy_dram_j`.",
+        ),
         sa.Column("recipe", sa.Text(), nullable=False, comment="Recipe by name."),
         sa.Column("recipe_version", sa.Text(), nullable=False, comment="Its version."),
         sa.Column("data_hash", sa.Text(), nullable=False, comment="Hash of the observations used."),
@@ -556,6 +560,21 @@ def upgrade() -> None:
         sa.Column("batch_max", sa.BigInteger(), nullable=True, comment="Largest B measured."),
         sa.Column(
             "context_max", sa.BigInteger(), nullable=True, comment="Longest context covered."
+        ),
+        sa.Column(
+            "energy_boundary",
+            sa.Text(),
+            nullable=True,
+            comment="What the joules cover; NULL for a runtime.",
+        ),
+        sa.Column(
+            "energy_method", sa.Text(), nullable=True, comment="By what means; NULL for a runtime."
+        ),
+        sa.Column(
+            "energy_provenance",
+            sa.Text(),
+            nullable=True,
+            comment="`measured` or `estimated`; NULL for a runtime.",
         ),
         sa.ForeignKeyConstraint(
             ["configuration_key"], ["configuration.key"], name=op.f("fk_fit_configuration_key")
@@ -933,8 +952,7 @@ def upgrade() -> None:
             "flags", sa.JSON(), nullable=False, comment="The sensor's and protocol's own flags."
         ),
         sa.CheckConstraint(
-            "energy_reason IS NOT NULL OR energy_device_j IS NOT NULL OR energy_cpu_j IS NOT NULL "
-            "OR energy_dram_j IS NOT NULL",
+            "energy_reason IS NOT NULL OR energy_device_j IS NOT NULL OR energy_cpu_j IS NOT NULL OR energy_dram_j IS NOT NULL",
             name=op.f("ck_window_energy_or_reason"),
         ),
         sa.CheckConstraint("iterations > 0 AND duration_s > 0", name=op.f("ck_window_some_work")),

@@ -1,0 +1,144 @@
+"""The roofline beside every measured row: which hardware figures hold for a stored configuration.
+
+An accelerator that the catalogue knows has its dense peaks from there. Any other device (a CPU
+above all) has the ceilings that were measured on it, by a short matmul and a copy, in the same
+runs: the best value over them, for the same number format and thread count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from observatory.catalog import hardware
+from observatory.catalog.architecture import Architecture
+from observatory.catalog.hardware import Hardware
+from observatory.errors import InputError, UnknownNameError
+from observatory.runtime import roofline
+from observatory.store import schema
+
+MEASURED_HERE = "measured on this machine"
+NO_ROOFLINE: dict[str, Any] = {
+    "roofline_s": None, "roofline_bound": None, "roofline_hardware": None, "mfu": None, "mbu": None,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """What a roofline needs: the architecture, the hardware, and how many devices."""
+
+    architecture: Architecture
+    hardware: Hardware
+    dtype: str
+    devices: int
+
+
+class Ceilings:
+    """Looks up the ceiling of (configuration, machine) in the store; None where there is none."""
+
+    def __init__(self, connection: Connection) -> None:
+        c, m = schema.configuration, schema.model
+        rows = connection.execute(
+            select(c, m.c.config, m.c.name.label("model_name")).join(m, c.c.model_key == m.c.key)
+        ).mappings()
+        self._configurations = {str(row["key"]): dict(row) for row in rows}
+        self._memory = dict(
+            connection.execute(select(schema.environment.c.key, schema.environment.c.memory_bytes))
+            .tuples()
+            .all()
+        )
+        self._peaks = _best_peaks(connection)
+        self._known: dict[tuple[str, str], Ceiling | None] = {}
+
+    def of(self, configuration_key: str, environment_key: str) -> Ceiling | None:
+        """The ceiling of a configuration on a machine."""
+        key = (configuration_key, environment_key)
+        if key not in self._known:
+            self._known[key] = self._find(*key)
+        return self._known[key]
+
+    def _find(self, configuration_key: str, environment_key: str) -> Ceiling | None:
+        row = self._configurations[configuration_key]
+        try:
+            architecture = Architecture.from_config(dict(row["config"]), name=row["model_name"])
+        except InputError:
+            return None
+        found = self._hardware(row, environment_key)
+        if found is None:
+            return None
+        return Ceiling(architecture, found, str(row["dtype"]), int(row["device_count"]))
+
+    def _hardware(self, row: Mapping[str, Any], environment_key: str) -> Hardware | None:
+        device = str(row["device_kind"])
+        try:
+            return hardware.lookup(device)
+        except UnknownNameError:
+            pass
+        ids = (environment_key, device, str(row["dtype"]), row["threads"])
+        flops = self._peaks.get((*ids, "matmul_flops_per_s"))
+        bandwidth = self._peaks.get((*ids[:2], None, row["threads"], "bandwidth_bytes_per_s"))
+        if flops is None or bandwidth is None:
+            return None
+        return Hardware.measured(device, flops, bandwidth, float(self._memory[environment_key]))
+
+    def beside(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The summary row with its roofline time, bound, MFU and MBU (None where unknown)."""
+        ceiling = self.of(row["configuration_key"], row["environment_key"])
+        if ceiling is None:
+            return {**row, **NO_ROOFLINE}
+        return {**row, **_roofline_columns(row, ceiling)}
+
+
+def _best_peaks(connection: Connection) -> dict[tuple[Any, ...], float]:
+    p, r = schema.peak, schema.run
+    rows = connection.execute(
+        select(
+            r.c.environment_key, p.c.device, p.c.dtype, p.c.threads, p.c.quantity, p.c.value
+        ).join(r, p.c.run_id == r.c.id)
+    ).tuples()
+    best: dict[tuple[Any, ...], float] = {}
+    for machine, device, dtype, threads, quantity, value in rows:
+        # Bandwidth does not depend on the number format that the copied array has.
+        kept = None if quantity == "bandwidth_bytes_per_s" else dtype
+        key = (machine, device, kept, threads, quantity)
+        best[key] = max(best.get(key, 0.0), float(value))
+    return best
+
+
+def _roofline_columns(row: Mapping[str, Any], ceiling: Ceiling) -> dict[str, Any]:
+    arch, hw, dtype, n = ceiling.architecture, ceiling.hardware, ceiling.dtype, ceiling.devices
+    phase, batch, output = row["phase"], row["batch"], row["output_tokens"]
+    if phase == "prefill" and row["prompt_tokens"]:
+        bound = roofline.prefill_time(arch, hw, row["prompt_tokens"], batch, dtype, n)
+        work = roofline.prefill_work(arch, row["prompt_tokens"], batch, dtype, n)
+        times = 1
+    elif phase == "decode" and row["context_tokens"] is not None and output:
+        middle = row["context_tokens"] + (output + 1) / 2  # a step's context counts its own token
+        bound = roofline.decode_time(arch, hw, middle, batch, dtype, n)
+        work = roofline.decode_work(arch, middle, batch, dtype, n)
+        times = output
+    elif phase == "e2e" and row["prompt_tokens"] and output:
+        bound = roofline.request_time(arch, hw, row["prompt_tokens"], output, batch, dtype, n)
+        return {
+            **NO_ROOFLINE,
+            "roofline_s": float(bound.time_s),
+            "roofline_bound": str(bound.bound),
+            "roofline_hardware": _named(hw),
+        }
+    else:
+        return dict(NO_ROOFLINE)
+    used = roofline.utilisation(work, hw, row["runtime_s"] / times, dtype, n)
+    return {
+        "roofline_s": float(bound.time_s) * times,
+        "roofline_bound": str(bound.bound),
+        "roofline_hardware": _named(hw),
+        "mfu": float(used.mfu),
+        "mbu": float(used.mbu),
+    }
+
+
+def _named(hw: Hardware) -> str:
+    return f"{hw.name} ({MEASURED_HERE})" if hw.verified == "measured" else hw.name

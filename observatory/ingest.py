@@ -1,0 +1,140 @@
+"""The one door in: records become facts, and facts become findings, summaries and fits."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Engine
+
+from observatory.derive import Derived, derive
+from observatory.errors import InputError
+from observatory.records import (
+    Cell,
+    Configuration,
+    Environment,
+    Model,
+    Peak,
+    Run,
+    RunStatus,
+    Window,
+)
+from observatory.store import reader, writer
+from observatory.store.database import open_database, open_read_only, shown
+
+RESUMABLE = (RunStatus.RUNNING.value, RunStatus.INTERRUPTED.value)
+
+
+def utc_now() -> str:
+    """The current time, ISO 8601 with microseconds, UTC."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
+
+
+def latest_resumable(database: str | Path, plan_hash: str | None = None) -> str | None:
+    """The newest run that was interrupted or killed (with this plan, if given); None for none.
+
+    Raises DatabaseError where the database cannot be read.
+    """
+    engine = open_read_only(database)
+    with engine.connect() as connection:
+        return reader.latest_run(connection, RESUMABLE, plan_hash)
+
+
+class Recorder:
+    """One run being written. Every window is durable once `store` returns."""
+
+    def __init__(self, engine: Engine, run: Run, database: str) -> None:
+        self._engine = engine
+        self.run = run
+        self.database = database
+
+    @classmethod
+    def start(cls, database: str | Path, run: Run, environment: Environment) -> Self:
+        """Open the database (made or migrated where needed) and store the run and its machine."""
+        engine = open_database(database)
+        with engine.begin() as connection:
+            writer.add_environment(connection, environment)
+            writer.add_run(connection, run)
+        return cls(engine, run, shown(database))
+
+    @classmethod
+    def resume(cls, database: str | Path, run_id: str) -> Self:
+        """Go on with a stored run. Raises InputError where there is none of that id."""
+        engine = open_database(database)
+        with engine.begin() as connection:
+            run = reader.run_record(connection, run_id)
+            if run is None:
+                raise InputError(f"no run {run_id!r} in {shown(database)}: see `observatory show`")
+            writer.update_run(connection, run_id, status=RunStatus.RUNNING.value, ended_utc=None)
+        return cls(engine, run, shown(database))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._engine.dispose()
+
+    def add_models(self, models: Iterable[Model]) -> None:
+        """Store architectures once."""
+        with self._engine.begin() as connection:
+            writer.add_models(connection, models)
+
+    def add_configurations(self, configurations: Iterable[Configuration]) -> None:
+        """Store configurations once."""
+        with self._engine.begin() as connection:
+            writer.add_configurations(connection, configurations)
+
+    def add_peaks(self, peaks: Iterable[Peak]) -> None:
+        """Store ceilings of the machine as measured in this run."""
+        with self._engine.begin() as connection:
+            writer.add_peaks(connection, self.run.id, peaks)
+
+    def plan(self, cells: Sequence[Cell]) -> int:
+        """Store planned cells; those planned before stay as they are. Returns how many are new."""
+        with self._engine.begin() as connection:
+            return writer.add_cells(connection, cells)
+
+    def cells(self) -> list[Cell]:
+        """The cells of this run with their current status, in planned order."""
+        with self._engine.connect() as connection:
+            return reader.cell_records(connection, self.run.id)
+
+    def windows_done(self, plan_key: str) -> set[tuple[int, int]]:
+        """(process_index, window_index) of the windows that this cell has."""
+        with self._engine.connect() as connection:
+            return reader.windows_done(connection, self.run.id, plan_key)
+
+    def store(self, plan_key: str, *windows: Window) -> int:
+        """Store windows of a cell, durable on return. Returns how many were new."""
+        with self._engine.begin() as connection:
+            return writer.add_windows(connection, self._cell(connection, plan_key), windows)
+
+    def finish(self, plan_key: str, status: str, error: str | None = None) -> None:
+        """Record how a cell ended."""
+        with self._engine.begin() as connection:
+            self._cell(connection, plan_key)
+            writer.set_cell_status(connection, self.run.id, plan_key, status, error)
+
+    def update_run(self, **fields: Any) -> None:
+        """Store what is only known during or after the run (sensor, notes, …)."""
+        with self._engine.begin() as connection:
+            writer.update_run(connection, self.run.id, **fields)
+
+    def close(self, status: str, **fields: Any) -> Derived:
+        """End the run and derive findings, summaries and fits."""
+        self.update_run(status=str(status), ended_utc=utc_now(), **fields)
+        return derive(self._engine)
+
+    def _cell(self, connection: Any, plan_key: str) -> int:
+        found = writer.cell_id(connection, self.run.id, plan_key)
+        if found is None:
+            raise InputError(f"cell {plan_key!r} was never planned in run {self.run.id}")
+        return found
