@@ -90,7 +90,7 @@ class Architecture(Shape):
         """
         row = models.find(name)
         architecture = cls.from_config(models.row_config(row), name=row["name"])
-        return replace(architecture, source=row["dims_source"])
+        return replace(architecture, source=row["dims_source"], verified=row["verified"])
 
     def to_config(self) -> dict[str, Any]:
         """A Hugging Face config dict that builds this model with random weights.

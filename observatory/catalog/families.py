@@ -233,7 +233,7 @@ def read(config: Config) -> Config:
         value = config.get(theirs)
         if value is None and ours not in _OPTIONAL:
             missing.append(theirs)
-        fields[ours] = value
+        fields[ours] = None if value is None else mixtures.whole(theirs, value)
     if missing:
         raise InputError(
             f"config of model_type {model_type!r} lacks {', '.join(missing)}: "

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 Config = dict[str, Any]
 
 
+def whole(key: str, value: object) -> int:
+    """A config value as a positive whole number. Raises InputError naming the key."""
+    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+        raise InputError(f"config key {key} is {value!r}; it must be a positive whole number")
+    return value
+
+
 @dataclass(frozen=True)
 class MixtureKeys:
     """Names of a family's mixture keys. expert_ff and shared_ff of None: the family has no such key
@@ -43,13 +50,16 @@ class MixtureKeys:
                 f"config of model_type {model_type!r} lacks {', '.join(missing)}: "
                 "add them with --override FILE"
             )
-        shared = (config.get(self.shared_ff) or 0) if self.shared_ff else 0
+        shared_key = self.shared_ff or self.shared_count
+        shared = (
+            whole(shared_key, config[shared_key]) if shared_key and config.get(shared_key) else 0
+        )
         if self.shared_count:
-            shared = (config.get(self.shared_count) or 0) * (expert_ff or 0)
+            shared *= whole(self.expert_ff or "", expert_ff)
         return Mixture(
-            experts=int(experts or 0),
-            top_k=int(top_k or 0),
-            expert_ff=int(expert_ff or 0),
+            experts=whole(self.experts[0], experts),
+            top_k=whole(self.top_k, top_k),
+            expert_ff=whole(self.expert_ff or "intermediate_size", expert_ff),
             shared_ff=shared,
             dense_layers=self._dense_layers(config, fields["layers"]),
             shared_gate=self.shared_gate,
@@ -113,7 +123,7 @@ def read_latent(config: Config, fields: Config) -> Config:
             f"config of model_type {fields['model_type']!r} lacks {', '.join(missing)}: "
             "add them with --override FILE"
         )
-    dims = {ours: int(config[theirs]) for ours, theirs in _LATENT.items()}
+    dims = {ours: whole(theirs, config[theirs]) for ours, theirs in _LATENT.items()}
     biased = bool(config.get("attention_bias", False))
     return {
         "mla": Latent(q_rank=config.get("q_lora_rank"), **dims),

@@ -69,6 +69,8 @@ def row_config(row: Row) -> dict[str, Any]:
     config |= {"model_type": model_type, "tie_word_embeddings": row["tied"] == "true"}
     if row["window"]:
         config["sliding_window"] = _number(row, "window")
+    if row["weights"]:
+        config["quantization_config"] = {"quant_method": row["weights"]}
     if model_type == "falcon":
         grouped = row["kv_heads"] != "1"
         config |= {"new_decoder_architecture": grouped, "num_kv_heads": _number(row, "kv_heads")}

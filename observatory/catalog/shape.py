@@ -20,7 +20,9 @@ class Shape:
     norm_weights: weights a norm has per channel (RMSNorm 1, LayerNorm 2, OLMo-1 0);
     norms_per_layer and final_norms count norms of width `hidden`; positions: rows of a learned
     position table; gated: three MLP matrices instead of two; embedding_dim differs from hidden only
-    for OPT-350M; sliding_layers of the layers attend to `window` tokens only.
+    for OPT-350M; sliding_layers of the layers attend to `window` tokens only; quantization is the
+    weight format of the released checkpoint where it is not 16 bits; source and verified are those
+    of a catalogue row (`yes` = cross-checked, `partial` = some part rests on one source).
     """
 
     name: str
@@ -53,6 +55,7 @@ class Shape:
     mla: Latent | None = None
     quantization: str | None = None
     source: str | None = None
+    verified: str | None = None
 
     def check(self) -> None:
         """Raise InputError when the dimensions cannot belong to a transformer."""
@@ -147,11 +150,15 @@ class Shape:
         return self.embedding_dim or self.hidden
 
     @property
-    def head_matmul(self) -> int:
-        """Matrix weights between the last layer and the logits (V·d, tied or not)."""
+    def _projections(self) -> int:
+        """OPT-350M's matrices between a narrow embedding and the layers, both ways."""
         width = self._embedding_width
-        out_projection = width * self.hidden if width != self.hidden else 0
-        return self.vocab * width + out_projection
+        return 0 if width == self.hidden else 2 * width * self.hidden
+
+    @property
+    def head_matmul(self) -> int:
+        """Matrix weights that make the logits (V·d, tied or not)."""
+        return self.vocab * self._embedding_width
 
     @property
     def parameters(self) -> int:
@@ -166,11 +173,17 @@ class Shape:
             self._mixture_shared_matmul + router_bias + self.experts * self.expert_parameters
         )
         embeddings = self.vocab * width + self.positions * d + self.embedding_norm * norm
-        in_projection = width * d if width != d else 0
         head = (0 if self.tied else self.vocab * width) + (self.vocab if self.head_bias else 0)
-        head += self.head_matmul - self.vocab * width
         final = self.final_norms * norm
-        return embeddings + in_projection + self.layers * per_layer + dense + mixture + final + head
+        return (
+            embeddings
+            + self._projections
+            + self.layers * per_layer
+            + dense
+            + mixture
+            + final
+            + head
+        )
 
     @property
     def active_parameters(self) -> int:
@@ -181,11 +194,10 @@ class Shape:
     @property
     def active_matmul_parameters(self) -> int:
         """Matrix weights that one token is multiplied with, the output head included."""
-        width = self._embedding_width
         mixture = self._mixture_shared_matmul
         if self.moe:
             mixture += self.moe.top_k * self.expert_matmul
         blocks = self.layers * self._attention_matmul
         blocks += (self.layers - self.mixture_layers) * self._dense_mlp
         blocks += self.mixture_layers * mixture
-        return blocks + (width * self.hidden if width != self.hidden else 0) + self.head_matmul
+        return blocks + self._projections + self.head_matmul

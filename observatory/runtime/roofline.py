@@ -55,7 +55,8 @@ class Roofline:
     def bound(self) -> NDArray[np.str_]:
         """Which part is the largest: `compute`, `memory` or `communication`."""
         parts = np.stack([self.compute_s, self.memory_s, self.communication_s])
-        return np.asarray(BOUNDS)[np.argmax(parts, axis=0)]
+        names: NDArray[np.str_] = np.asarray(BOUNDS)[np.argmax(parts, axis=0)]
+        return names
 
     def __add__(self, other: Roofline) -> Roofline:
         return Roofline(
