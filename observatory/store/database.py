@@ -61,9 +61,13 @@ def open_database(database: str | Path) -> Engine:
     if _is_sqlite(url):
         _check_file(url)
         _check_writable(Path(str(url.database)))
+    before = _engine(url, read_only=True)  # a refused file must not even change its journal mode
+    if not _is_sqlite(url) or Path(str(url.database)).exists():
+        with _readable_errors(url), before.connect() as connection:
+            _refuse_foreign(connection, url)
+        before.dispose()
     engine = _engine(url)
     with _readable_errors(url), engine.begin() as connection:
-        _refuse_foreign(connection, url)
         _migrate(connection)
     return engine
 
