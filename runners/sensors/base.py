@@ -3,17 +3,21 @@
 A sensor is a source of samples on the system-wide monotonic clock (`time.perf_counter_ns`, which
 on Linux is the same clock in every process). It lives in the parent process, beside the measured
 one, so that the model's process holds nothing but the model. Joules of a window are a pure function
-of samples and of the window's two timestamps (`runners.sensors.integrate`), so a recorded trace is
+of samples and of the window's two timestamps (`runners.sensors.evaluate`), so a recorded trace is
 evaluated by exactly the code that evaluates a live one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from observatory.records import Energy
+
+#: An accelerator as the user names it: its CUDA ordinal (0 is the first one that
+#: CUDA_VISIBLE_DEVICES shows) or its UUID, in full or as a unique prefix.
+DeviceId = int | str
 
 SENSORS: dict[str, str] = {
     "nvml": "runners.sensors.nvml:NvmlSensor",
@@ -30,13 +34,19 @@ class SensorError(Exception):
         super().__init__(sentence)
         self.code, self.sentence, self.remedy = code, sentence, remedy
 
+    @property
+    def reason(self) -> str:
+        """`code: sentence`, as it is stored beside a missing number."""
+        return f"{self.code}: {self.sentence}"
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One reading of everything the sensor sees. Keys are component names (`gpu:0`, `cpu`, `dram`).
+    """One reading of everything the sensor sees. Keys are component names (`gpu:0`, `cpu:1`,
+    `dram:0`); the word before the colon says which part of the machine it is.
 
     `energy_j` holds cumulative counters (already unwrapped), `power_w` instant power. A component
-    that could not be read is absent, and `errors` says why.
+    that could not be read is absent, and `errors` says why (`code: sentence`).
     """
 
     t_ns: int
@@ -44,7 +54,7 @@ class Sample:
     power_w: Mapping[str, float] = field(default_factory=dict)
     temperature_c: Mapping[str, float] = field(default_factory=dict)
     clock_mhz: Mapping[str, float] = field(default_factory=dict)
-    utilisation: Mapping[str, float] = field(default_factory=dict)
+    utilisation: Mapping[str, float] = field(default_factory=dict)  #: 0 to 1
     throttle: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     memory_bytes: Mapping[str, int] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
@@ -60,22 +70,35 @@ class SensorFacts:
     boundary: str  #: `device` or `host`
     components: tuple[str, ...]
     used: tuple[str, ...]  #: components whose joules belong to the run; the others are neighbours
-    tick_s: float | None = None  #: median time between changes of the counter under load
+    #: Median time between changes of the slowest used counter. None: the value is made at reading.
+    tick_s: float | None = None
     systematic_rel: float | None = None
     details: Mapping[str, str] = field(default_factory=dict)  #: scope, driver, limits, MIG, …
+    counters: tuple[str, ...] = ()  #: components with an energy counter; the rest have power only
+    component_tick_s: Mapping[str, float] = field(default_factory=dict)
+    period_s: float = 0.1  #: time between two samples of the background thread
+
+    def tick_of(self, component: str) -> float | None:
+        """Tick of one component's counter; None where its value is made at reading."""
+        return self.component_tick_s.get(component)
 
 
 class Sensor(Protocol):
     """A source of samples."""
 
-    def open(self, devices: tuple[int, ...] | None = None) -> SensorFacts:
-        """Start. `devices` are the accelerator indices that the run uses. Raises SensorError."""
+    def open(self, devices: tuple[DeviceId, ...] | None = None) -> SensorFacts:
+        """Start. `devices` are the accelerators that the run uses, None for all that
+        CUDA_VISIBLE_DEVICES shows. Raises SensorError."""
 
-    def read(self) -> Sample:
-        """One sample, now. Raises SensorError when the device is lost."""
+    def read(self, counters_only: bool = False) -> Sample:
+        """One sample, now; with `counters_only` just the energy counters of the used components,
+        for a burst near a window's edge. Raises SensorError when the device is lost."""
+
+    def foreign_processes(self, own: Collection[int] = ()) -> tuple[str, ...]:
+        """Processes on the used devices beside those of ids `own`, one short text each."""
 
     def close(self) -> None:
-        """Stop and free."""
+        """Stop and free. Never raises for a device that is gone already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +113,8 @@ class Reading:
     throttle_reasons: str | None = None
     utilisation: float | None = None
     flags: tuple[str, ...] = ()
+    memory_bytes: int | None = None  #: largest sum over the used devices
+    samples: int = 0
 
 
 class Meter(Protocol):
@@ -102,10 +127,18 @@ class Meter(Protocol):
         """Start sampling."""
 
     def mark(self) -> None:
-        """Take a sample right now: called just before and just after a window."""
+        """Take a sample right now: called just before and just after a window. Where the counter
+        ticks slowly it also waits for the next tick (two ticks at most), so that the window's edge
+        lies beside a change of the counter."""
 
     def reading(self, start_ns: int, end_ns: int) -> Reading:
         """Joules and telemetry between two timestamps of `time.perf_counter_ns`."""
+
+    def measure_tick(self, seconds: float = 2.0) -> float | None:
+        """Measure the counter's tick now, and keep it: call it once while the device is busy."""
+
+    def foreign_processes(self, own: Collection[int] = ()) -> tuple[str, ...]:
+        """Processes on the used devices beside those of ids `own`."""
 
     def cpu_share(self) -> float | None:
         """The sampler's own CPU seconds per wall second so far."""

@@ -1,0 +1,241 @@
+"""From samples to a `Reading`: the joules and the telemetry of one window.
+
+Pure: the same function evaluates a live sensor and a recorded trace. A part of the machine (the
+used accelerators, the CPU packages, DRAM, idle neighbours) is the sum of its components or nothing:
+a total never silently leaves a component out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+from observatory.records import Boundary, Energy
+from runners.sensors.base import Reading, Sample, SensorError, SensorFacts
+from runners.sensors.integrate import Joules, counter_difference, trapezoid
+
+DISAGREEMENT = 0.05  #: METHOD §3.5: counter against integral
+_NS = 1e-9
+#: Clock reasons that mean a device ran slower than its limits allow.
+THROTTLING = ("hw_slowdown", "hw_thermal_slowdown", "sw_thermal_slowdown", "hw_power_brake")
+POWER_CAPPED = ("sw_power_cap",)
+_NOT_A_REASON = ("gpu_idle",)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One part of the machine: joules, or a reason."""
+
+    energy_j: float | None
+    reason: str | None = None
+    bound_j: float | None = None
+    integral_j: float | None = None
+    flags: tuple[str, ...] = ()
+
+
+def kind_of(component: str) -> str:
+    """The part of the machine that a component belongs to: `gpu`, `cpu`, `dram`."""
+    return component.partition(":")[0]
+
+
+def evaluate(
+    samples: Sequence[Sample],
+    facts: SensorFacts,
+    start_ns: int,
+    end_ns: int,
+    errors: Sequence[tuple[int, SensorError]] = (),
+) -> Reading:
+    """Joules and telemetry between two timestamps.
+
+    `samples` are in order of time and reach beyond both edges; `errors` are the failures of the
+    sensor with their times. A failure inside the window is a flag where the samples still bear a
+    number, and the reason where they do not.
+    """
+    trouble = [e for t, e in errors if start_ns - 10**9 <= t <= end_ns + 10**9]
+    flags = [f"sensor_error:{e.code}" for e in trouble]
+    gpu = _part(samples, facts, "gpu", True, start_ns, end_ns)
+    cpu = _part(samples, facts, "cpu", True, start_ns, end_ns)
+    dram = _part(samples, facts, "dram", True, start_ns, end_ns)
+    idle = _part(samples, facts, "gpu", False, start_ns, end_ns)
+    parts = [p for p in (gpu, cpu, dram) if p is not None]
+    for part in parts:
+        flags.extend(part.flags)
+    energy = _energy(facts, gpu, cpu, dram, idle)
+    if energy.total_j is None:
+        reason = (
+            trouble[-1].reason if trouble else next((p.reason for p in parts if p.reason), None)
+        )
+        energy = replace(energy, reason=reason or "no_component: the sensor has no used component")
+    for name, other in (("cpu", cpu), ("dram", dram), ("idle_devices", idle)):
+        if other is not None and other.energy_j is None and energy.total_j is not None:
+            flags.append(f"{name}_energy_missing:{(other.reason or '').partition(':')[0]}")
+    inside = _inside(samples, start_ns, end_ns)
+    energy = replace(energy, power_max_w=_power_max(inside, facts.used), flags=_unique(flags))
+    return _with_telemetry(energy, facts, samples, inside, start_ns, end_ns)
+
+
+def component_joules(
+    samples: Sequence[Sample], facts: SensorFacts, component: str, start_ns: int, end_ns: int
+) -> tuple[Joules, Joules | None]:
+    """(what counts, the power integral as a cross-check where power was sampled)."""
+    tick_s = facts.tick_of(component)
+    powered = [(s.t_ns, s.power_w[component]) for s in samples if component in s.power_w]
+    integral = (
+        trapezoid([t for t, _ in powered], [p for _, p in powered], start_ns, end_ns, tick_s=tick_s)
+        if powered
+        else None
+    )
+    if component in facts.counters:
+        counted = [(s.t_ns, s.energy_j[component]) for s in samples if component in s.energy_j]
+        times, values = [t for t, _ in counted], [e for _, e in counted]
+        return counter_difference(times, values, start_ns, end_ns, tick_s=tick_s), integral
+    if integral is None:
+        return Joules(None, "edge_not_covered", f"no sample of {component}"), None
+    return integral, None
+
+
+def _part(
+    samples: Sequence[Sample],
+    facts: SensorFacts,
+    kind: str,
+    used: bool,
+    start_ns: int,
+    end_ns: int,
+) -> _Part | None:
+    """A part's sum over its components; None where the machine has no such part."""
+    names = [c for c in facts.components if kind_of(c) == kind and (c in facts.used) == used]
+    if not names:
+        return None
+    energy = bound = integral = 0.0
+    complete = True
+    flags: list[str] = []
+    for name in names:
+        joules, check = component_joules(samples, facts, name, start_ns, end_ns)
+        if check is not None and check.energy_j is not None:
+            integral += check.energy_j
+        else:
+            complete = False
+        if joules.energy_j is None:
+            reason = _reason_of(samples, name, joules, start_ns, end_ns)
+            return _Part(
+                None, reason, None, integral if complete else None, (reason.split(":")[0],)
+            )
+        energy += joules.energy_j
+        bound += joules.edge_bound_j or 0.0
+    if complete and energy > 0 and abs(energy - integral) > DISAGREEMENT * energy:
+        flags.append("sensor_disagreement")
+    return _Part(energy, None, bound, integral if complete else None, tuple(flags))
+
+
+def _reason_of(
+    samples: Sequence[Sample], name: str, joules: Joules, start_ns: int, end_ns: int
+) -> str:
+    """The component's own error where it had one, else what the integrator found."""
+    for sample in samples:
+        if start_ns <= sample.t_ns <= end_ns and name in sample.errors:
+            return sample.errors[name]
+    return f"{joules.reason}: {name}: {joules.sentence}"
+
+
+def _energy(
+    facts: SensorFacts,
+    gpu: _Part | None,
+    cpu: _Part | None,
+    dram: _Part | None,
+    idle: _Part | None,
+) -> Energy:
+    """The parts as a record. Without its accelerator a run on one has no total at all: the CPU's
+    joules alone would be read as the run's."""
+    if gpu is not None and gpu.energy_j is None:
+        return Energy(
+            idle_devices_j=idle.energy_j if idle else None,
+            integral_j=gpu.integral_j,
+            method=facts.method,
+            provenance=facts.provenance,
+            boundary=facts.boundary,
+            reason=gpu.reason,
+        )
+    head = gpu or cpu
+    counted = [p for p in (gpu, cpu, dram) if p is not None and p.energy_j is not None]
+    total = sum(p.energy_j or 0.0 for p in counted)
+    host = cpu is not None and cpu.energy_j is not None
+    return Energy(
+        device_j=gpu.energy_j if gpu else None,
+        cpu_j=cpu.energy_j if cpu else None,
+        dram_j=dram.energy_j if dram else None,
+        idle_devices_j=idle.energy_j if idle else None,
+        method=facts.method,
+        provenance=facts.provenance,
+        boundary=facts.boundary if host else str(Boundary.DEVICE),
+        integral_j=head.integral_j if head else None,
+        edge_bound_rel=sum(p.bound_j or 0.0 for p in counted) / total if total > 0 else None,
+        systematic_rel=facts.systematic_rel,
+    )
+
+
+def _with_telemetry(
+    energy: Energy,
+    facts: SensorFacts,
+    samples: Sequence[Sample],
+    inside: Sequence[Sample],
+    start_ns: int,
+    end_ns: int,
+) -> Reading:
+    used = facts.used
+    throttle = sorted(
+        {r for s in inside for c in used for r in s.throttle.get(c, ()) if r not in _NOT_A_REASON}
+    )
+    flags = list(energy.flags)
+    flags += ["throttled"] if any(r in THROTTLING for r in throttle) else []
+    flags += ["power_capped"] if any(r in POWER_CAPPED for r in throttle) else []
+    joules = energy.device_j if energy.device_j is not None else energy.total_j
+    duration = (end_ns - start_ns) * _NS
+    around = [s for s in samples if s.temperature_c]
+    return Reading(
+        energy=replace(energy, flags=_unique(flags)),
+        power_mean_w=joules / duration if joules is not None and duration > 0 else None,
+        clock_mhz=_mean(inside, used, lambda s: s.clock_mhz),
+        temperature_start_c=_temperature(around, used, start_ns),
+        temperature_end_c=_temperature(around, used, end_ns),
+        throttle_reasons=", ".join(throttle) or None,
+        utilisation=_mean(inside, used, lambda s: s.utilisation),
+        flags=_unique(flags),
+        memory_bytes=max(
+            (sum(s.memory_bytes.get(c, 0) for c in used) for s in inside if s.memory_bytes),
+            default=None,
+        ),
+        samples=len(inside),
+    )
+
+
+def _inside(samples: Sequence[Sample], start_ns: int, end_ns: int) -> list[Sample]:
+    return [s for s in samples if start_ns <= s.t_ns <= end_ns]
+
+
+def _power_max(inside: Sequence[Sample], used: Sequence[str]) -> float | None:
+    """Largest sum of power over the used components of which power was sampled."""
+    powered = [c for c in used if any(c in s.power_w for s in inside)]
+    sums = [
+        sum(s.power_w[c] for c in powered) for s in inside if all(c in s.power_w for c in powered)
+    ]
+    return max(sums, default=None) if powered else None
+
+
+def _mean(
+    inside: Sequence[Sample], used: Sequence[str], column: Callable[[Sample], Mapping[str, float]]
+) -> float | None:
+    values = [column(s)[c] for s in inside for c in used if c in column(s)]
+    return fmean(values) if values else None
+
+
+def _temperature(samples: Sequence[Sample], used: Sequence[str], at_ns: int) -> float | None:
+    """Hottest used component in the sample nearest to a time."""
+    near = min(samples, key=lambda s: abs(s.t_ns - at_ns), default=None)
+    if near is None:
+        return None
+    return max((near.temperature_c[c] for c in used if c in near.temperature_c), default=None)
+
+
+def _unique(flags: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(flags))
