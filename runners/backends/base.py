@@ -7,6 +7,7 @@ request would not make, no synchronisation, no clock. The protocol times `run` i
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -32,7 +33,8 @@ class BackendRequest:
     kv_cache: str = "dynamic"  #: `dynamic` or `static`
     threads: int | None = None
     seed: int = 0
-    max_context: int = 4096  #: longest context that will be asked for, for a static cache
+    max_context: int = 4096  #: longest context that will be asked for; a hint, see `prepare`
+    expected_parameters: int | None = None  #: the catalogue's exact count; another one is a failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class BackendFacts:
     load_s: float
     libraries: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    peak_memory_method: str | None = None  #: what `peak_memory_bytes` reads
 
 
 class Operation(Protocol):
@@ -68,6 +71,19 @@ class Operation(Protocol):
         """Free what was prepared."""
 
 
+class DeviceTimer(Protocol):
+    """A stopwatch in the device's own queue; start and stop cost no synchronisation."""
+
+    def start(self) -> None:
+        """Mark the start."""
+
+    def stop(self) -> None:
+        """Mark the end."""
+
+    def seconds(self) -> float:
+        """Seconds between the marks; waits until the device has passed the second."""
+
+
 class Backend(Protocol):
     """One loaded model on one device set."""
 
@@ -75,16 +91,38 @@ class Backend(Protocol):
         """Build or load the model. Raises BackendError with a typed status."""
 
     def prepare(self, phase: str, workload: Workload) -> Operation:
-        """Make a `prefill`, `decode` or `e2e` operation ready to run again and again."""
+        """Make a `prefill`, `decode` or `e2e` operation ready to run again and again.
+
+        A static cache is sized for this workload alone (p+o-1, or c+n positions): a static step
+        attends over every position there is. Raises BackendError `refused` or `oom`.
+        """
 
     def synchronize(self) -> None:
         """Wait until the device has done all work; nothing on a CPU."""
+
+    def device_timer(self) -> DeviceTimer | None:
+        """A stopwatch of the device (CUDA events), None where the host's clock is exact (a CPU)."""
 
     def peak_memory_bytes(self, reset: bool = False) -> int | None:
         """Peak memory of the device (GPU) or of the process (CPU) since the last reset."""
 
     def close(self) -> None:
         """Free the model."""
+
+
+def open_backend(name: str) -> Backend:
+    """An unloaded backend by its registered name; its library is imported here, not earlier.
+
+    Raises BackendError `refused` for an unknown name or a library that is not installed.
+    """
+    if name not in BACKENDS:
+        raise BackendError("refused", f"unknown backend {name!r}: one of {', '.join(BACKENDS)}")
+    module, _, attribute = BACKENDS[name].partition(":")
+    try:
+        made: Backend = getattr(importlib.import_module(module), attribute)()
+    except ImportError as error:
+        raise BackendError("refused", f"backend {name} cannot be imported: {error}") from error
+    return made
 
 
 class BackendError(Exception):
