@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 import sys
 
 import click
@@ -11,6 +12,10 @@ from observatory import __version__
 from observatory.errors import ObservatoryError
 
 VERBS: dict[str, str] = {
+    "show": "What is in the database: summary, runs, cells, fits, findings.",
+    "estimate": "Time, energy, carbon, water and money of one request.",
+    "merge": "Add the facts of other databases.",
+    "derive": "Make findings, summaries and fits again from the facts.",
     "architecture": "Parameters, FLOPs and bytes of a model, from its config.",
 }
 
@@ -24,7 +29,8 @@ class LazyVerbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        module = importlib.import_module(f"observatory.verbs.{cmd_name.replace('-', '_')}")
+        name = cmd_name.replace("-", "_") + ("_" if keyword.iskeyword(cmd_name) else "")
+        module = importlib.import_module(f"observatory.verbs.{name}")
         command: click.Command = module.command
         return command
 

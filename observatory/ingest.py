@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from sqlalchemy import Engine
 
+from observatory import answers
 from observatory.derive import Derived, derive
 from observatory.errors import InputError
+from observatory.footprint import FactorTable, Footprint, Scenario, load_factors
 from observatory.records import (
     Cell,
     Configuration,
@@ -21,8 +24,9 @@ from observatory.records import (
     Run,
     RunStatus,
     Window,
+    Workload,
 )
-from observatory.store import reader, writer
+from observatory.store import reader, schema, writer
 from observatory.store.database import open_database, open_read_only, shown
 
 RESUMABLE = (RunStatus.RUNNING.value, RunStatus.INTERRUPTED.value)
@@ -58,6 +62,7 @@ class Recorder:
         with engine.begin() as connection:
             writer.add_environment(connection, environment)
             writer.add_run(connection, run)
+        store_factors(engine, load_factors())
         return cls(engine, run, shown(database))
 
     @classmethod
@@ -128,13 +133,73 @@ class Recorder:
         with self._engine.begin() as connection:
             writer.update_run(connection, self.run.id, **fields)
 
-    def close(self, status: str, **fields: Any) -> Derived:
-        """End the run and derive findings, summaries and fits."""
+    def close(self, status: str, scenario: Scenario | None = None, **fields: Any) -> Derived:
+        """End the run, derive findings, summaries and fits, and keep the bills of one request.
+
+        The request is one that every fit covers; without a zone in `scenario` it is billed in the
+        example zones.
+        """
         self.update_run(status=str(status), ended_utc=utc_now(), **fields)
-        return derive(self._engine)
+        derived = derive(self._engine)
+        if derived.fits:
+            request = Workload.request(*answers.covered_request(self._engine))
+            chosen = scenario or Scenario()
+            store_estimates(self._engine, answers.estimate(self._engine, request, chosen), chosen)
+        return derived
 
     def _cell(self, connection: Any, plan_key: str) -> int:
         found = writer.cell_id(connection, self.run.id, plan_key)
         if found is None:
             raise InputError(f"cell {plan_key!r} was never planned in run {self.run.id}")
         return found
+
+
+def store_factors(engine: Engine, table: FactorTable) -> int:
+    """Keep the registry's rows beside the results, by id and edition. Returns how many are new."""
+    rows = [
+        {
+            "id": f.id, "edition": f.edition, "zone": f.zone, "kind": f.kind, "value": f.value,
+            "low": f.low, "high": f.high, "distribution": f.distribution or None, "unit": f.unit,
+            "year": None if f.year is None else str(f.year), "source": f.source,
+            "licence": f.licence or None, "verified": "yes" if f.verified else "no",
+        }
+        for f in table.rows
+    ]  # fmt: skip
+    with engine.begin() as connection:
+        return writer.insert_new(connection, schema.factor, rows)
+
+
+def store_estimates(
+    engine: Engine, estimates: Sequence[answers.Estimate], scenario: Scenario
+) -> int:
+    """Keep bills in the store, each under its zone, scenario and edition.
+
+    An estimate that is there already stays: a newer edition adds rows. Returns how many are new.
+    """
+    rows = [
+        row for e in estimates for made in e.footprints for row in _estimate_rows(e, made, scenario)
+    ]
+    with engine.begin() as connection:
+        return writer.insert_new(connection, schema.estimate, rows)
+
+
+def _estimate_rows(
+    e: answers.Estimate, made: Footprint, scenario: Scenario
+) -> Iterable[dict[str, Any]]:
+    shared = {
+        "configuration_key": e.configuration_key, "environment_key": e.environment_key,
+        "prompt_tokens": e.prompt_tokens, "output_tokens": e.output_tokens, "context_tokens": None,
+        "batch": e.batch, "zone": made.zone or "stated numbers", "boundary": made.boundary,
+        "scenario_hash": made.scenario_key, "scenario": asdict(scenario) | {"zone": made.zone},
+        "edition": made.edition, "extrapolated": int(e.extrapolated),
+        "factors": list(made.factor_ids),
+    }  # fmt: skip
+    yield shared | {
+        "bill": "runtime_s", "low": e.runtime_low_s, "mid": e.runtime_s, "high": e.runtime_high_s,
+        "reason": None, "method": f"idealized runtime, recipe {e.recipe}", "provenance": "modelled",
+    }  # fmt: skip
+    for name, bill in made.bills().items():
+        yield shared | {
+            "bill": name, "low": bill.low, "mid": bill.value, "high": bill.high,
+            "reason": bill.reason, "method": made.method, "provenance": made.provenance,
+        }  # fmt: skip

@@ -85,7 +85,7 @@ def significant(value: float, digits: int = 3) -> str:
 def show_interval(
     low: float | None, mid: float | None, high: float | None, quantity: str, digits: int = 3
 ) -> str:
-    """`mid [low – high]` in the unit that fits the middle; the middle alone without bounds."""
+    """`mid [low–high]` in the unit that fits the middle; the middle alone without bounds."""
     if mid is None or math.isnan(mid):
         return MISSING
     text = show(mid, quantity, digits)
@@ -94,5 +94,5 @@ def show_interval(
     number, _, symbol = text.partition(" ")
     unit = UNITS[quantity]
     factor = next((f for f, s in unit.scales if s == symbol), 1.0)
-    bounds = f"{significant(low / factor, digits)} – {significant(high / factor, digits)}"
+    bounds = f"{significant(low / factor, digits)}–{significant(high / factor, digits)}"
     return f"{number} [{bounds}] {symbol}"

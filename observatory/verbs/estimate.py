@@ -1,0 +1,100 @@
+"""`observatory estimate`: what one request costs on what was measured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from observatory.records import Workload
+from observatory.units import show, show_interval
+from observatory.verbs import options
+from observatory.verbs.tables import legend, percent, print_table
+
+if TYPE_CHECKING:
+    from observatory.answers import Estimate
+
+
+@click.command(name="estimate")
+@click.option("--model", help="Only this model, by the name it was measured under.")
+@options.workload
+@options.scenario
+@options.database
+@options.as_json
+def command(
+    model: str | None, prompt: int | None, output: int | None, batch: int, db: str, json_: bool,
+    **choices: Any,
+) -> None:  # fmt: skip
+    """Time, energy, carbon, water and money of one request, from the stored fits.
+
+    Without --prompt and --output the request is one that every fit covers. A request outside the
+    measured range is flagged.
+    """
+    for name, value in (("--prompt", prompt), ("--output", output), ("--batch", batch)):
+        options.at_least_one(name, value)
+    scenario = options.scenario_of(**choices)
+
+    from observatory import answers
+    from observatory.store.database import open_read_only
+
+    engine = open_read_only(db)
+    usual = answers.covered_request(engine)
+    request = Workload.request(prompt or usual[0], output or usual[1], batch)
+    found = answers.estimate(engine, request, scenario, model)
+    if json_:
+        options.print_json([e.to_json() for e in found])
+        return
+    print_estimates(found)
+
+
+def print_estimates(found: list[Estimate] | tuple[Estimate, ...]) -> None:
+    """The two tables of an estimate: time beside the roofline, and the bills."""
+    first = found[0]
+    request = f"{first.prompt_tokens} prompt + {first.output_tokens} output tokens"
+    request += f", batch {first.batch}" if first.batch > 1 else ""
+    marks, where = legend([e.configuration for e in found])
+    print_table(
+        f"Idealized runtime of a request of {request}",
+        ["model", "on", "#runtime", "#TTFT", "#TPOT", "#roofline", "#of it", "range"],
+        [
+            [e.model, mark,
+             show_interval(e.runtime_low_s, e.runtime_s, e.runtime_high_s, "runtime_s"),
+             show(e.ttft_s, "ttft_s"), show(e.tpot_s, "tpot_s"), show(e.roofline_s, "runtime_s"),
+             percent(e.roofline_ratio, 0), "OUTSIDE" if e.extrapolated else "inside"]
+            for e, mark in zip(found, marks, strict=True)
+        ],
+        [*where,
+         *sorted({f"interval: {e.error_basis}" for e in found}
+                 | {f"roofline: {e.roofline_hardware}; 'of it': roofline / runtime"
+                    for e in found if e.roofline_hardware}
+                 | {f"{e.model}: {e.extrapolation}" for e in found if e.extrapolation})],
+    )  # fmt: skip
+    print_bills(found)
+
+
+def print_bills(found: list[Estimate] | tuple[Estimate, ...]) -> None:
+    """Energy, carbon, water and money of each estimate in each zone, p5 to p95."""
+    rows = []
+    notes: set[str] = set()
+    for e in found:
+        for made in e.footprints:
+            row: list[Any] = [e.model, made.zone or "–"]
+            for quantity, bill in (
+                ("energy_wh", made.energy_wh), ("co2e_g", made.co2e_g),
+                ("water_l", made.water_l), ("cost_usd", made.cost_usd),
+            ):  # fmt: skip
+                row.append(show_interval(bill.low, bill.value, bill.high, quantity))
+                if bill.value is None and bill.reason:
+                    notes.add(f"{quantity} is NULL: {bill.reason}")
+            rows.append(row)
+            notes |= {f"boundary {made.boundary}, edition {made.edition}, carbon {made.kind}"}
+        if e.energy_provenance:
+            notes.add(f"energy {e.energy_provenance} by {e.energy_method}")
+    example = any(made.example for e in found for made in e.footprints)
+    print_table(
+        "Bills of that request"
+        + (" in three example zones (--zone gives yours)" if example else ""),
+        ["model", "zone", "#energy", "#carbon", "#water", "#money"],
+        rows,
+        sorted(notes),
+    )

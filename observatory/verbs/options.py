@@ -1,0 +1,90 @@
+"""Options that several verbs share, so that a flag has one name, one default and one help text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from observatory.errors import InputError
+
+if TYPE_CHECKING:
+    from observatory.footprint import Scenario
+
+F = TypeVar("F", bound=Callable[..., Any])
+DEFAULT_DATABASE = "results/observatory.db"  #: as `observatory.store.database`, without its weight
+
+
+def database(function: F) -> F:
+    """`--db`: a SQLite path or a PostgreSQL URL."""
+    return click.option(
+        "--db", "db", default=DEFAULT_DATABASE, show_default=True, envvar="OBSERVATORY_DB",
+        metavar="PATH|URL", help="Database: a SQLite file or postgresql://… (or OBSERVATORY_DB).",
+    )(function)  # fmt: skip
+
+
+def as_json(function: F) -> F:
+    """`--json`: one JSON document on standard output, nothing else."""
+    return click.option("--json", "json_", is_flag=True, help="Print JSON and nothing else.")(
+        function
+    )
+
+
+def workload(function: F) -> F:
+    """`--prompt`, `--output`, `--batch`: one request."""
+    for option in (
+        click.option("--batch", type=int, default=1, show_default=True, help="Requests at once."),
+        click.option("--output", type=int, help="Output tokens of one request."),
+        click.option("--prompt", type=int, help="Prompt tokens of one request."),
+    ):
+        function = option(function)
+    return function
+
+
+def scenario(function: F) -> F:
+    """The choices under which joules are billed."""
+    for option in (
+        click.option("--gpu-price", type=float, metavar="USD/H",
+                     help="Price of one accelerator hour; without it $ has no rent in it."),
+        click.option("--tariff", type=float, metavar="USD/KWH",
+                     help="Electricity price; without a price $ is NULL."),
+        click.option("--wue", type=float, metavar="L/KWH", help="Water per kWh of IT energy."),
+        click.option("--pue", type=float, help="Facility energy over IT energy, 1 or more."),
+        click.option("--boundary", default="facility", show_default=True,
+                     help="What the joules cover: device, host, wall, facility."),
+        click.option("--zone", help="Grid zone, such as FRA, US-TX, cloud:aws:eu-west-1. "
+                                    "Without one: three example zones side by side."),
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def scenario_of(
+    zone: str | None,
+    boundary: str,
+    pue: float | None,
+    wue: float | None,
+    tariff: float | None,
+    gpu_price: float | None,
+) -> Scenario:
+    """A Scenario from the options of `scenario`. Raises UnknownNameError, InputError."""
+    from observatory.footprint import Scenario
+
+    return Scenario(
+        zone=zone, boundary=boundary, pue=pue, wue_l_per_kwh=wue, tariff_usd_per_kwh=tariff,
+        gpu_price_usd_per_h=gpu_price,
+    )  # fmt: skip
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document; missing is null, and NaN is a bug."""
+    click.echo(json.dumps(value, indent=2, allow_nan=False, default=str))
+
+
+def at_least_one(name: str, value: int | None) -> int | None:
+    """`value`, or InputError where it is below 1."""
+    if value is not None and value < 1:
+        raise InputError(f"{name} {value}: must be 1 or more")
+    return value

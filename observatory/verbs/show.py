@@ -1,0 +1,133 @@
+"""`observatory show`: what is in the database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from observatory.units import show as text
+from observatory.units import show_interval
+from observatory.verbs import options
+from observatory.verbs.tables import legend, percent, print_table
+
+WHAT = ("summary", "runs", "cells", "fits", "findings")
+
+
+@click.command(name="show")
+@click.argument("what", type=click.Choice(WHAT), default="summary")
+@click.option("--run", "run_id", help="Only this run (cells).")
+@options.database
+@options.as_json
+def command(what: str, run_id: str | None, db: str, json_: bool) -> None:
+    """Show WHAT is stored: summary (default), runs, cells, fits or findings."""
+    from observatory import answers
+    from observatory.derive import plain_rows
+    from observatory.store.database import open_read_only
+
+    engine = open_read_only(db)
+    frame = {
+        "summary": lambda: answers.summary(engine),
+        "runs": lambda: answers.runs(engine),
+        "cells": lambda: answers.cells(engine, run_id),
+        "fits": lambda: answers.fits(engine, None),
+        "findings": lambda: answers.findings(engine),
+    }[what]()
+    rows = list(plain_rows(frame))
+    if json_:
+        options.print_json(rows)
+        return
+    if not rows:
+        click.echo(f"no {what} in {db} yet: `run-benchmark` fills it")
+        return
+    PRINTERS[what](rows)
+
+
+def _summary(rows: list[dict[str, Any]]) -> None:
+    print_table(
+        "Summary: median of one iteration [95 % interval]",
+        ["model", "phase", "#p", "#c", "#o", "#B", "#time", "#token/s", "#energy", "#n", "role"],
+        [
+            [r["model"], r["phase"], r["prompt_tokens"] and int(r["prompt_tokens"]),
+             None if r["context_tokens"] is None else int(r["context_tokens"]),
+             r["output_tokens"] and int(r["output_tokens"]), r["batch"],
+             show_interval(r["runtime_low_s"], r["runtime_s"], r["runtime_high_s"], "runtime_s"),
+             None if r["tokens_per_s"] is None else f"{r['tokens_per_s']:.1f}",
+             text(r["energy_j"], "energy_j"), f"{r['n_processes']}/{r['n_windows']}", r["role"]]
+            for r in rows
+        ],
+        _energy_notes(rows),
+    )  # fmt: skip
+
+
+def _energy_notes(rows: list[dict[str, Any]]) -> list[str]:
+    methods = {f"energy {r['energy_provenance']} by {r['energy_method']}, {r['energy_boundary']}"
+               for r in rows if r["energy_j"] is not None}  # fmt: skip
+    reasons = {f"energy is NULL: {r['energy_reason']}" for r in rows if r["energy_reason"]}
+    return [
+        "p prompt, c context, o output tokens, B batch; n = processes / windows",
+        *sorted(methods | reasons),
+    ]
+
+
+def _runs(rows: list[dict[str, Any]]) -> None:
+    print_table(
+        "Runs, newest first",
+        ["run", "started (UTC)", "status", "profile", "#ok", "#failed", "#windows", "energy"],
+        [
+            [r["id"], r["started_utc"][:19], r["status"], r["profile"], _int(r["cells_ok"]),
+             _int(r["cells_failed"]), _int(r["windows"]),
+             r["sensor"] or f"NULL: {r['sensor_reason'] or 'no sensor'}"]
+            for r in rows
+        ],
+    )  # fmt: skip
+
+
+def _int(value: float | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def _cells(rows: list[dict[str, Any]]) -> None:
+    print_table(
+        "Cells",
+        ["run", "model", "phase", "#p", "#c", "#o", "#B", "status", "error"],
+        [
+            [r["run_id"], r["model"], r["phase"], _int(r["prompt_tokens"]),
+             _int(r["context_tokens"]), _int(r["output_tokens"]), r["batch"], r["status"],
+             r["error"]]
+            for r in rows
+        ],
+    )  # fmt: skip
+
+
+def _fits(rows: list[dict[str, Any]]) -> None:
+    marks, where = legend([r["configuration"] for r in rows])
+    print_table(
+        "Fits",
+        ["model", "on", "quantity", "recipe", "#points", "#MAPE", "#held out", "#median", "#p90",
+         "#spread"],
+        [
+            [r["model"], mark, r["quantity"], r["recipe"], r["n_points"], percent(r["mape"]),
+             r["n_heldout"], percent(r["heldout_median_error"]), percent(r["heldout_p90_error"]),
+             percent(r["between_process_rel"])]
+            for r, mark in zip(rows, marks, strict=True)
+        ],
+        [*where, "median and p90: error on points held out of the fit; spread: between processes"],
+    )  # fmt: skip
+
+
+def _findings(rows: list[dict[str, Any]]) -> None:
+    print_table(
+        "Findings",
+        ["rule", "severity", "row", "what is wrong", "what to do"],
+        [
+            [r["rule"], r["severity"], f"{r['subject']} {r['subject_id']}", r["sentence"],
+             r["remedy"]]
+            for r in rows
+        ],
+    )  # fmt: skip
+
+
+PRINTERS = {
+    "summary": _summary, "runs": _runs, "cells": _cells, "fits": _fits, "findings": _findings,
+}  # fmt: skip
