@@ -1,0 +1,1 @@
+"""Where measured processes run: on this machine, later on a cluster."""

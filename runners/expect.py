@@ -1,0 +1,130 @@
+"""How long a plan will take, before anything is measured. Rough on purpose, and called rough.
+
+A pass takes its FLOPs and bytes at a nominal share of nominal peaks, and a launch cost per layer
+(METHOD §2.2: 0.73–0.88 ms a layer on A100, whatever the size). While a run lasts, what was measured
+corrects what was expected.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from observatory.catalog import hardware
+from observatory.catalog.architecture import Architecture
+from observatory.errors import UnknownNameError
+from observatory.records import Phase
+from runners.devices import Chosen
+from runners.memory import DTYPE_BYTES
+from runners.plan import Plan, Point, Target
+from runners.profiles import Profile, profile_named
+
+#: (flag of /proc/cpuinfo, dense bf16 or fp32 FLOP/s of one core): orders of magnitude.
+CPU_CORE_FLOPS = (
+    ("amx_bf16", 1000e9), ("avx512_bf16", 400e9), ("avx512f", 80e9), ("avx2", 40e9),
+)  # fmt: skip
+CPU_CORE_BYTES_PER_S = 10e9
+START_S = 6.0  #: importing the libraries in a fresh process and building a small model
+BUILD_BYTES_PER_S = 0.5e9  #: writing random weights
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Reachable FLOP/s and B/s, and seconds of launch cost per layer and pass."""
+
+    flops_per_s: float
+    bytes_per_s: float
+    layer_s: float
+
+
+def nominal_speed(device: Chosen, threads: int, cpuinfo: Path = Path("/proc/cpuinfo")) -> Speed:
+    """What a device may be expected to reach: from the catalogue for an accelerator it knows."""
+    if device.accelerator is None:
+        try:
+            text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            text = ""
+        core = next((rate for flag, rate in CPU_CORE_FLOPS if flag in text), 20e9)
+        return Speed(0.5 * core * threads, CPU_CORE_BYTES_PER_S * threads, 0.3e-3)
+    try:
+        card = hardware.lookup(device.accelerator.name)
+    except UnknownNameError:
+        return Speed(40e12, 0.6e12, 0.8e-3)
+    return Speed(0.4 * card.peak("bf16"), 0.6 * card.bandwidth_bytes_per_s, 0.8e-3)
+
+
+def pass_s(architecture: Architecture, target: Target, point: Point, speed: Speed) -> float:
+    """Expected seconds of one iteration of a point."""
+    work, width = point.workload, DTYPE_BYTES[target.dtype]
+    launch = architecture.layers * speed.layer_s
+    seconds = 0.0
+    if work.prompt_tokens is not None:
+        flops = architecture.prefill_flops(work.prompt_tokens, work.batch)
+        seconds += max(flops / speed.flops_per_s, launch)
+    steps = (work.output_tokens or 1) - (1 if work.prompt_tokens is not None else 0)
+    if steps > 0:
+        context = work.context_tokens or work.prompt_tokens or 1
+        moved = width / 2 * architecture.decode_bytes(context + steps / 2, work.batch)
+        seconds += steps * max(moved / speed.bytes_per_s, launch)
+    return seconds
+
+
+def cell_s(
+    architecture: Architecture, target: Target, point: Point, speed: Speed, profile: Profile,
+    window_s: float,
+) -> float:  # fmt: skip
+    """Expected seconds of one point in one process: warm-up and the profile's least windows."""
+    if point.phase == Phase.IDLE:
+        return profile.idle_s
+    each = pass_s(architecture, target, point, speed)
+    rule = profile.warm_up
+    warm = max(rule.min_passes, rule.stable_passes) * each
+    if rule.cap_s is not None:
+        warm = max(each, min(warm, rule.cap_s))
+    return warm + profile.min_windows * max(window_s, each)
+
+
+def load_s(architecture: Architecture, target: Target) -> float:
+    """Expected seconds until a fresh process has its model."""
+    return START_S + architecture.parameters * DTYPE_BYTES[target.dtype] / BUILD_BYTES_PER_S
+
+
+def plan_s(
+    plan: Plan, architectures: dict[str, Architecture], speed: Speed, tick_s: float | None = None
+) -> float:
+    """Expected seconds of the whole plan."""
+    profile = profile_named(plan.profile)
+    window_s = profile.window_target_s(tick_s)
+    total = 0.0
+    for target in plan.targets:
+        model = architectures[target.model]
+        for point in target.points:
+            repeats = 1 if point.phase == Phase.IDLE else plan.processes
+            total += repeats * cell_s(model, target, point, speed, profile, window_s)
+        total += plan.processes * load_s(model, target)
+    return total
+
+
+class Pace:
+    """Time left: what was expected of the rest, corrected by what the done part took."""
+
+    def __init__(self, expected_s: float) -> None:
+        self._expected_s, self._done_s = expected_s, 0.0
+        self._began = time.monotonic()
+
+    def done(self, expected_s: float) -> None:
+        """A part that was expected to take so long is over."""
+        self._done_s += expected_s
+
+    @property
+    def elapsed_s(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self._began
+
+    @property
+    def remaining_s(self) -> float:
+        """Expected seconds still to come."""
+        rest_s = max(0.0, self._expected_s - self._done_s)
+        ratio = self.elapsed_s / self._done_s if self._done_s > 0 else 1.0
+        return rest_s * ratio

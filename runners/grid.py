@@ -1,0 +1,118 @@
+"""Which points to measure when nobody names them: prefill at several prompt lengths, decode at
+several contexts, and whole requests held out of the fit, all between the ends of what is fitted.
+
+More prompt lengths help a fit, more output lengths do not (METHOD §2.4); decode needs more than one
+context, because on a CPU a step's cost grows by half from 50 to 900 tokens.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass, replace
+
+from observatory.errors import InputError
+from observatory.records import Phase, Workload
+from runners.plan import Point, check_size
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Lengths of one default sweep. `requests` are the held-out (p, o)."""
+
+    prompts: tuple[int, ...]
+    contexts: tuple[int, ...]
+    steps: int
+    requests: tuple[tuple[int, int], ...]
+
+
+#: (device kind, profile) -> grid. The quick CPU grid is sized for two cores and 120 s.
+GRIDS: dict[tuple[str, str], Grid] = {
+    ("cpu", "quick"): Grid(
+        (16, 64, 128, 256, 512), (16, 256, 512), 8,
+        ((24, 10), (48, 8), (96, 8), (160, 6), (224, 6), (384, 4)),
+    ),
+    ("cpu", "standard"): Grid(
+        (1, 16, 32, 64, 128, 256, 384, 512, 768, 1024), (16, 128, 512, 1024), 16,
+        ((8, 24), (24, 16), (48, 32), (96, 16), (192, 24), (320, 16), (640, 16), (896, 8)),
+    ),
+    ("cuda", "quick"): Grid(
+        (16, 128, 512, 1024, 2048), (16, 1024, 2048), 32,
+        ((64, 32), (200, 64), (384, 32), (768, 64), (1400, 32), (1800, 64)),
+    ),
+    ("cuda", "standard"): Grid(
+        (1, 64, 128, 256, 512, 1024, 1536, 2048, 3072, 4096), (16, 512, 2048, 4096), 64,
+        ((32, 64), (96, 128), (192, 64), (384, 256), (768, 128), (1280, 64), (2560, 128),
+         (3600, 256)),
+    ),
+}  # fmt: skip
+
+
+def default_grid(device_kind: str, profile: str) -> Grid:
+    """The grid for a device kind; `publishable` measures the standard grid more often."""
+    return GRIDS[device_kind, "quick" if profile == "quick" else "standard"]
+
+
+def fit_within(grid: Grid, max_context: int | None) -> Grid:
+    """The part of a default grid that a model of `max_context` positions can run."""
+    if max_context is None:
+        return grid
+    return replace(
+        grid,
+        prompts=tuple(p for p in grid.prompts if p + 1 <= max_context),
+        contexts=tuple(c for c in grid.contexts if c + grid.steps <= max_context),
+        requests=tuple((p, o) for p, o in grid.requests if p + o <= max_context),
+    )
+
+
+def grid_of(
+    prompts: tuple[int, ...], outputs: tuple[int, ...], default: Grid, max_context: int | None
+) -> Grid:
+    """The grid that `--prompt` and `--output` ask for; without them the default one.
+
+    Prompt lengths given are fitted; held-out requests then lie at their geometric midpoints (at the
+    length itself when there is only one) and take the output lengths in turn. Raises InputError for
+    sizes below 1 or beyond the model's context.
+    """
+    if not prompts and not outputs:
+        return fit_within(default, max_context)
+    for name, values in (("--prompt", prompts), ("--output", outputs)):
+        for value in values:
+            check_size(name, value)
+    if not prompts:
+        requests = tuple((p, o) for p, _ in default.requests for o in outputs)
+        return _checked(replace(default, requests=requests), max_context)
+    lengths = tuple(sorted(set(prompts)))
+    between = [math.isqrt(a * b) for a, b in itertools.pairwise(lengths)] or [lengths[0]]
+    asked = outputs or (default.steps,)
+    requests = tuple(dict.fromkeys((p, o) for p in between for o in asked))
+    contexts = tuple(dict.fromkeys((lengths[0], lengths[len(lengths) // 2], lengths[-1])))
+    return _checked(Grid(lengths, contexts, default.steps, requests), max_context)
+
+
+def _checked(grid: Grid, max_context: int | None) -> Grid:
+    longest = max(
+        [p + 1 for p in grid.prompts] + [c + grid.steps for c in grid.contexts]
+        + [p + o for p, o in grid.requests]
+    )  # fmt: skip
+    if max_context is not None and longest > max_context:
+        raise InputError(
+            f"a point reaches {longest} tokens, the model's context ends at {max_context}: "
+            "give shorter --prompt or --output"
+        )
+    return grid
+
+
+def points_of(grid: Grid, batches: tuple[int, ...]) -> list[Point]:
+    """Fit and held-out points of a grid for each batch size. Raises InputError for a batch < 1."""
+    points: list[Point] = []
+    for batch in batches:
+        check_size("--batch", batch)
+        points += [Point(Phase.PREFILL, Workload.prefill(p, batch)) for p in grid.prompts]
+        points += [
+            Point(Phase.DECODE, Workload.decode(c, grid.steps, batch)) for c in grid.contexts
+        ]
+        points += [
+            Point(Phase.E2E, Workload.request(p, o, batch), "heldout") for p, o in grid.requests
+        ]
+    return points

@@ -1,0 +1,140 @@
+"""What a person sees while a run lasts: the cell, done of total, time left.
+
+On a terminal one bar, drawn only between windows and while a model loads, never while a window is
+measured; elsewhere one plain line a cell. Everything goes to standard error: standard output holds
+the answer alone.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any, Protocol, TextIO
+
+#: A plain line at most this often, where there is no terminal.
+PLAIN_EVERY_S = 2.0
+
+
+class Progress(Protocol):
+    """How a session reports."""
+
+    def start(self, cells: int, expected_s: float) -> None:
+        """The run begins: so many cell repeats, so many seconds expected."""
+
+    def doing(self, what: str) -> None:
+        """What happens now."""
+
+    def advance(self, what: str, remaining_s: float) -> None:
+        """One cell repeat is done."""
+
+    def tick(self) -> None:
+        """Time passes (called about once a second while nothing is measured)."""
+
+    def note(self, text: str) -> None:
+        """A line that stays."""
+
+    def stop(self) -> None:
+        """The run is over."""
+
+
+def clock_text(seconds: float) -> str:
+    """`m:ss` of a duration, `h:mm:ss` from an hour on."""
+    whole = max(0, round(seconds))
+    hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class PlainProgress:
+    """Lines on a stream that is not a terminal."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._done = self._cells = 0
+        self._last = 0.0
+
+    def start(self, cells: int, expected_s: float) -> None:
+        """First line: how much there is to do."""
+        self._cells = cells
+        self._write(f"{cells} cell repeats to measure, about {clock_text(expected_s)}")
+
+    def doing(self, what: str) -> None:
+        """Nothing: a log does not need what is about to happen."""
+
+    def advance(self, what: str, remaining_s: float) -> None:
+        """A line, unless one was just written; the last one always."""
+        self._done += 1
+        now = time.monotonic()
+        if now - self._last < PLAIN_EVERY_S and self._done < self._cells:
+            return
+        self._last = now
+        self._write(f"[{self._done}/{self._cells}] {what}  left {clock_text(remaining_s)}")
+
+    def tick(self) -> None:
+        """Nothing to draw."""
+
+    def note(self, text: str) -> None:
+        """A line."""
+        self._write(text)
+
+    def stop(self) -> None:
+        """Nothing to take down."""
+
+    def _write(self, text: str) -> None:
+        print(text, file=self._stream, flush=True)
+
+
+class BarProgress:
+    """A bar on a terminal, drawn when told to and by no thread of its own."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+        from rich.progress import Progress as Bar
+
+        self._bar = Bar(
+            TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=Console(stderr=True), auto_refresh=False, transient=True,
+        )  # fmt: skip
+        self._task: Any = None
+        self._left_until = 0.0
+
+    def start(self, cells: int, expected_s: float) -> None:
+        """Draw the empty bar."""
+        self._left_until = time.monotonic() + expected_s
+        self._bar.start()
+        self._task = self._bar.add_task("starting", total=cells, left="")
+        self.tick()
+
+    def doing(self, what: str) -> None:
+        """Change the text in front of the bar."""
+        if self._task is not None:
+            self._bar.update(self._task, description=what[:56].ljust(56))
+            self.tick()
+
+    def advance(self, what: str, remaining_s: float) -> None:
+        """One further."""
+        self._left_until = time.monotonic() + remaining_s
+        if self._task is not None:
+            self._bar.advance(self._task)
+            self.tick()
+
+    def tick(self) -> None:
+        """Draw the time left again."""
+        if self._task is not None:
+            left = clock_text(self._left_until - time.monotonic())
+            self._bar.update(self._task, left=f"{left} left")
+            self._bar.refresh()
+
+    def note(self, text: str) -> None:
+        """A line above the bar."""
+        self._bar.console.print(text, highlight=False, markup=False)
+
+    def stop(self) -> None:
+        """Take the bar away."""
+        self._bar.stop()
+
+
+def make_progress() -> Progress:
+    """A bar on a terminal, plain lines elsewhere."""
+    return BarProgress() if sys.stderr.isatty() else PlainProgress()

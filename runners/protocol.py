@@ -1,0 +1,280 @@
+"""The measuring protocol: warm-up, window length, repeats, stopping (METHOD §3).
+
+It knows no backend and no sensor by name: it holds a `Measured` process, which runs iterations and
+reports times, and a `Meter`, which reports joules between two timestamps. The rules are pure
+functions, used alike in the parent and in the measured process.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+import typing
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from observatory.records import Window
+from observatory.statistics import coefficient_of_variation, t_interval
+from runners.plan import Point
+from runners.profiles import Profile, WarmUp
+from runners.sensors.base import Meter, Reading
+
+#: More iterations than this in one window are a clock error, not a workload.
+MOST_ITERATIONS = 1_000_000
+
+#: Below this share of the CPU time that its threads could have had, a neighbour was busy.
+LEAST_CPU_SHARE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A point after its warm-up, in the measured process."""
+
+    pass_s: tuple[float, ...]  #: times of the warm-up passes, in order
+    stable: bool  #: the coefficient of variation came below the bound
+    tokens_per_iteration: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """A window as the measured process saw it; times of `time.perf_counter_ns`."""
+
+    start_ns: int
+    end_ns: int
+    iterations: int
+    failed_iterations: int = 0
+    cpu_time_s: float | None = None
+    cpu_pressure: float | None = None
+    peak_memory_bytes: int | None = None
+
+    @property
+    def duration_s(self) -> float:
+        """Wall time."""
+        return (self.end_ns - self.start_ns) / 1e9
+
+
+class WorkerError(Exception):
+    """The measured process could not do what was asked: the cell status and one line of text.
+
+    `gone` says that the process is no longer there (or cannot be trusted): the next cell needs a
+    new one.
+    """
+
+    def __init__(self, status: str, message: str, gone: bool = True) -> None:
+        super().__init__(message)
+        self.status, self.message, self.gone = status, message, gone
+
+
+class Measured(typing.Protocol):
+    """A process with a loaded model."""
+
+    process_id: str
+    pid: int
+    threads: int | None
+
+    def prepare(self, point: Point, warm_up: WarmUp) -> Prepared:
+        """Make the point ready and warm it up. Raises WorkerError."""
+
+    def window(self, iterations: int) -> Timed:
+        """Run the prepared point `iterations` times. Raises WorkerError."""
+
+
+class Clock:
+    """One UTC anchor for the monotonic clock of a run."""
+
+    def __init__(self, now_utc: datetime, now_ns: int) -> None:
+        self._utc, self._ns = now_utc, now_ns
+
+    def utc(self, t_ns: int) -> str:
+        """ISO 8601 with microseconds of a monotonic timestamp."""
+        moment = self._utc + timedelta(microseconds=(t_ns - self._ns) / 1000)
+        return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def is_stable(pass_s: Sequence[float], rule: WarmUp) -> bool:
+    """Whether the last `stable_passes` passes agree within the rule's bound."""
+    tail = pass_s[-rule.stable_passes :]
+    if len(tail) < rule.stable_passes:
+        return False
+    cv = coefficient_of_variation(tail)
+    return cv is not None and cv < rule.cv
+
+
+def warmed_up(pass_s: Sequence[float], elapsed_s: float, rule: WarmUp) -> bool:
+    """Whether warm-up ends after these passes (METHOD §3.3)."""
+    if rule.cap_s is not None and pass_s and elapsed_s >= rule.cap_s:
+        return True
+    if len(pass_s) >= rule.max_passes:
+        return True
+    return len(pass_s) >= rule.min_passes and is_stable(pass_s, rule)
+
+
+def iterations_for(target_s: float, pass_s: Sequence[float]) -> int:
+    """Iterations that fill `target_s`, from the fastest of the last five passes.
+
+    A twentieth is added so that a pass a little faster than in the warm-up still fills it: a window
+    shorter than the profile asks is left out of summaries. Raises ValueError without passes.
+    """
+    each_s = max(min(pass_s[-5:]), 1e-9)
+    return max(1, min(MOST_ITERATIONS, math.ceil(1.05 * target_s / each_s)))
+
+
+def enough(windows: Sequence[Window], profile: Profile) -> bool:
+    """Whether a process has measured a point often enough: the profile's least count, then until
+    the 95 % interval of runtime (and of measured energy) per iteration is narrow enough."""
+    if len(windows) < profile.min_windows:
+        return False
+    if len(windows) >= profile.max_windows or profile.half_width_rel is None:
+        return True
+    series = [[w.duration_s / w.iterations for w in windows]]
+    energy = [w.energy.total_j for w in windows if w.energy.provenance == "measured"]
+    joules = [j / w.iterations for j, w in zip(energy, windows, strict=False) if j is not None]
+    if len(joules) == len(windows):
+        series.append(joules)
+    widths = [t_interval(values).half_width_rel for values in series]
+    return all(w is not None and w <= profile.half_width_rel for w in widths)
+
+
+def share_of_cpu(timed: Timed, threads: int | None) -> float | None:
+    """CPU time over wall time and threads; None where CPU threads do not do the work."""
+    if timed.cpu_time_s is None or not threads or timed.duration_s <= 0:
+        return None
+    return timed.cpu_time_s / (timed.duration_s * threads)
+
+
+def window_flags(
+    prepared: Prepared, share: float | None, reading: Reading, rule: WarmUp, foreign: bool
+) -> tuple[str, ...]:
+    """What the protocol itself saw wrong with a window, beside the sensor's own flags."""
+    flags = list(reading.flags)
+    if share is not None and share < LEAST_CPU_SHARE:
+        flags.append("cpu_contended")
+    if not prepared.stable:
+        ended_early = len(prepared.pass_s) < rule.max_passes
+        flags.append("warm_up_capped" if ended_early else "warm_up_not_stable")
+    if foreign:
+        flags.append("foreign_process")
+    return tuple(flags)
+
+
+def assemble(
+    timed: Timed,
+    reading: Reading,
+    share: float | None,
+    started_utc: str,
+) -> Window:
+    """A window from what the process and the sensor saw; its place in the run is left open."""
+    return Window(
+        process_index=0,
+        window_index=0,
+        iterations=timed.iterations,
+        duration_s=timed.duration_s,
+        started_utc=started_utc,
+        tokens=None,
+        energy=reading.energy,
+        failed_iterations=timed.failed_iterations,
+        peak_memory_bytes=timed.peak_memory_bytes,
+        cpu_time_s=timed.cpu_time_s,
+        cpu_share=share,
+        cpu_pressure=timed.cpu_pressure,
+        clock_mhz=reading.clock_mhz,
+        temperature_start_c=reading.temperature_start_c,
+        temperature_end_c=reading.temperature_end_c,
+        throttle_reasons=reading.throttle_reasons,
+        utilisation=reading.utilisation,
+        flags=reading.flags,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """What stays the same for all cells of a run."""
+
+    profile: Profile
+    meter: Meter
+    clock: Clock
+    shortened: Callable[[], bool] = lambda: False  #: the run is out of time: one window will do
+
+    def counts_joules(self) -> bool:
+        """Whether joules are measured here: an estimate needs no longer windows than the time."""
+        return self.meter.facts is not None and self.meter.facts.provenance == "measured"
+
+    def target_s(self) -> float:
+        """Window length: by the sensor's tick where joules are measured, else by time alone."""
+        facts = self.meter.facts
+        measured = facts is not None and self.counts_joules()
+        return self.profile.window_target_s((facts.tick_s or 0.0) if facts and measured else None)
+
+    def measure_tick(self, process: Measured, point: Point, seconds: float = 2.0) -> None:
+        """Let the meter measure its tick while the device is busy with `point`."""
+        prepared = process.prepare(point, self.profile.warm_up)
+        iterations = iterations_for(seconds + 0.5, prepared.pass_s)
+        thread = threading.Thread(target=self.meter.measure_tick, args=(seconds,))
+        thread.start()
+        try:
+            process.window(iterations)
+        finally:
+            thread.join()
+
+    def windows(
+        self, process: Measured, point: Point, process_index: int, first: int = 0
+    ) -> Iterator[Window]:
+        """Measure one point in one process: warm-up, then windows one by one, each given out as
+        soon as it is complete, so that a killed run loses one window at most.
+
+        `first` is the index of the first window (resume). Raises WorkerError.
+        """
+        prepared = process.prepare(point, self.profile.warm_up)
+        target_s = self.target_s()
+        iterations = iterations_for(target_s, prepared.pass_s)
+        done: list[Window] = []
+        while True:
+            window = self._window(process, prepared, iterations)
+            window = replace(
+                window, process_index=process_index, window_index=first + len(done),
+                window_target_s=target_s,
+            )  # fmt: skip
+            done.append(window)
+            yield window
+            full = [w for w in done if w.duration_s >= target_s]
+            if self.shortened() or enough(full, self.profile) or len(done) >= self._most():
+                return
+            fastest_s = min(w.duration_s / w.iterations for w in done)
+            iterations = max(iterations, iterations_for(target_s, [fastest_s]))
+
+    def idle(self, process_index: int, process_id: str) -> Window:
+        """One idle baseline: the parent sleeps, nothing runs, the meter counts."""
+        self.meter.mark()
+        start_ns = time.perf_counter_ns()
+        time.sleep(self.profile.idle_s)
+        end_ns = time.perf_counter_ns()
+        self.meter.mark()
+        window = assemble(
+            Timed(start_ns, end_ns, 1), self.meter.reading(start_ns, end_ns), None,
+            self.clock.utc(start_ns),
+        )  # fmt: skip
+        return replace(
+            window, process_index=process_index, window_target_s=self.profile.idle_s,
+            process_id=process_id,
+        )  # fmt: skip
+
+    def _most(self) -> int:
+        """Windows after which a point is left, even where some came out too short."""
+        return self.profile.max_windows + 2
+
+    def _window(self, process: Measured, prepared: Prepared, iterations: int) -> Window:
+        foreign = self.meter.foreign_processes((process.pid,))
+        self.meter.mark()
+        timed = process.window(iterations)
+        self.meter.mark()
+        reading = self.meter.reading(timed.start_ns, timed.end_ns)
+        share = share_of_cpu(timed, process.threads)
+        done = timed.iterations - timed.failed_iterations
+        return replace(
+            assemble(timed, reading, share, self.clock.utc(timed.start_ns)),
+            tokens=done * prepared.tokens_per_iteration,
+            process_id=process.process_id,
+            flags=window_flags(prepared, share, reading, self.profile.warm_up, bool(foreign)),
+        )

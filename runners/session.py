@@ -1,0 +1,358 @@
+"""One run, from its plan to its last stored window.
+
+The parent of the measured processes: it holds the store and the meter, decides what is measured
+next, and turns every way a cell can end into a row. Nothing is kept back: each window is stored as
+soon as it exists, so a kill at any moment loses the window under way and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from observatory.catalog.architecture import Architecture
+from observatory.ingest import Recorder
+from observatory.records import Cell, CellStatus, Phase, RunStatus, Window
+from runners import expect
+from runners.backends.base import BackendFacts, BackendRequest
+from runners.executors.local import LocalProcess
+from runners.machine import Machine, configuration_of
+from runners.memory import refusal
+from runners.models import ResolvedModel
+from runners.plan import Plan, Point, Target
+from runners.points import FixedGrid, PointSource
+from runners.profiles import Profile, profile_named
+from runners.progress import Progress
+from runners.protocol import Protocol, WorkerError
+
+#: Time for one process to import its libraries and build a model, at least.
+LEAST_LOAD_TIMEOUT_S = 600.0
+PEAKS_BUDGET_S = {"quick": 1.2, "standard": 4.0, "publishable": 8.0}
+
+
+@dataclass
+class Session:
+    """Runs a plan into a store. `models` are the plan's, by the name that its targets carry."""
+
+    plan: Plan
+    models: dict[str, ResolvedModel]
+    machine: Machine
+    recorder: Recorder
+    protocol: Protocol
+    progress: Progress
+    make_source: Callable[[Target, int, Sequence[Point]], PointSource] = field(
+        default=lambda target, process_index, points: FixedGrid(points)
+    )
+
+    def __post_init__(self) -> None:
+        self.profile: Profile = profile_named(self.plan.profile)
+        self.window_s = self.protocol.target_s()
+        self.pace = expect.Pace(0.0)
+        self._status: dict[str, str] = {}
+        self._keys: dict[str, str] = {}  # target label -> configuration key in the store
+        self._empty_idle: Window | None = None
+        self._peaks_done: set[tuple[str, str, int | None]] = set()
+        self._tick_done = False
+        self.shortened = False
+
+    # ------------------------------------------------------------------ the whole run
+    def run(self) -> RunStatus:
+        """Measure everything that is not measured yet. Returns how the run ended."""
+        for cell in self.recorder.cells():
+            self._status[cell.plan_key] = str(cell.status)
+        self._settle()
+        rest = [
+            (target, index, points)
+            for index in range(self.plan.processes)
+            for target in self.plan.target_order(index)
+            if (points := self._unfinished(target, index))
+        ]
+        total = sum(self._expected(t, points) for t, _, points in rest)
+        self.pace = expect.Pace(total)
+        self.progress.start(sum(len(points) for _, _, points in rest), total)
+        self._measure_empty_idle()
+        for target, index, points in rest:
+            self._run_target(target, index, points)
+        return self._outcome()
+
+    def _settle(self) -> None:
+        """Close cells that have all their windows: the run was killed before it could say so."""
+        for target in self.plan.targets:
+            for point in target.points:
+                repeats = 1 if point.phase == Phase.IDLE else self.plan.processes
+                if self._open(target, point) and all(
+                    self._measured(target, point, index) for index in range(repeats)
+                ):
+                    self.recorder.finish(target.plan_key(point), str(CellStatus.OK))
+                    self._status[target.plan_key(point)] = str(CellStatus.OK)
+
+    def _outcome(self) -> RunStatus:
+        statuses = [str(cell.status) for cell in self.recorder.cells()]
+        return RunStatus.DONE if set(statuses) <= {CellStatus.OK} else RunStatus.FAILED
+
+    def out_of_time(self) -> bool:
+        """Whether the rest would go past the profile's budget: one window a cell must do then."""
+        budget = self.plan.budget_s
+        if budget is None or self.pace.elapsed_s < 0.25 * budget:
+            return False
+        late = self.pace.elapsed_s + self.pace.remaining_s > budget
+        if late and not self.shortened:
+            self.shortened = True
+            self.progress.note(
+                f"this machine is slow for the quick profile's {budget:.0f} s: one window a cell"
+            )
+        return late
+
+    def _unfinished(self, target: Target, index: int) -> list[Point]:
+        """Points of a target that this process repeat still has to measure, in order."""
+        idle = [p for p in target.points if p.role == "idle"] if index == 0 else []
+        return [
+            point
+            for point in [*idle, *self.plan.point_order(target, index)]
+            if self._open(target, point) and not self._measured(target, point, index)
+        ]
+
+    def _open(self, target: Target, point: Point) -> bool:
+        status = self._status.get(target.plan_key(point), CellStatus.PLANNED)
+        return status == CellStatus.PLANNED
+
+    def _measured(self, target: Target, point: Point, index: int) -> bool:
+        key = target.plan_key(point)
+        if key not in self._status:
+            return False
+        have = sum(1 for process, _ in self.recorder.windows_done(key) if process == index)
+        return have >= (1 if point.phase == Phase.IDLE else self.profile.min_windows)
+
+    def _expected(self, target: Target, points: Sequence[Point]) -> float:
+        return expect.load_s(self._architecture(target), target) + sum(
+            self._cell_s(target, point) for point in points
+        )
+
+    def _architecture(self, target: Target) -> Architecture:
+        return self.models[target.model].architecture
+
+    def _cell_s(self, target: Target, point: Point) -> float:
+        return expect.cell_s(
+            self._architecture(target), target, point, self.machine.speed, self.profile,
+            self.window_s,
+        )  # fmt: skip
+
+    # ------------------------------------------------------------------ one target, one process
+    def _run_target(self, target: Target, index: int, points: list[Point]) -> None:
+        """Measure points in fresh processes: one, and another after each that died."""
+        available = self.machine.available_bytes()
+        whole = refusal(self._architecture(target), target, None, available)
+        if whole is not None:
+            self._register(target, None)
+            self._fail_all(target, points, CellStatus.REFUSED, whole)
+            return
+        source = self.make_source(target, index, [p for p in points if p.name != "idle empty"])
+        while not self._run_process(target, index, source, available):
+            self.progress.note(f"{target.model}: starting a new process after the failure")
+
+    def _run_process(
+        self, target: Target, index: int, source: PointSource, available: int | None
+    ) -> bool:
+        """Measure points in one fresh process; False when it died before the source ran dry."""
+        point = self._next(target, source)
+        if point is None:
+            return True
+        self.progress.doing(f"{target.model}: loading, process {index + 1}")
+        with LocalProcess(
+            target.threads, self.plan.timeout_s, self.machine.device.visible, self.progress.tick
+        ) as process:
+            try:
+                self._register(target, self._load(process, target))
+                self._peaks(process, target)
+                self._measure_tick(process, target)
+            except WorkerError as failure:
+                if target.label not in self._keys:
+                    self._register(target, None)
+                rest = [point, *iter(source.propose, None)]
+                self._fail_all(target, rest, failure.status, failure.message)
+                return True
+            self.pace.done(expect.load_s(self._architecture(target), target))
+            while point is not None:
+                if not self._try(process, target, index, point, source, available):
+                    return False
+                point = self._next(target, source)
+        return True
+
+    def _next(self, target: Target, source: PointSource) -> Point | None:
+        """The next point that no earlier process has failed on."""
+        while (point := source.propose()) is not None and not self._open(target, point):
+            self._advance(target, point)
+        return point
+
+    def _try(
+        self, process: LocalProcess, target: Target, index: int, point: Point,
+        source: PointSource, available: int | None,
+    ) -> bool:  # fmt: skip
+        """Measure one point or store why not; False when the process is gone."""
+        self._plan_point(target, point)
+        reason = refusal(self._architecture(target), target, point, available)
+        try:
+            if reason is not None:
+                raise WorkerError(CellStatus.REFUSED, reason, gone=False)
+            source.update(point, self._measure(process, target, index, point))
+        except WorkerError as failure:
+            self._finish(target, point, failure.status, failure.message)
+            source.update(point, [])
+            return not failure.gone
+        return True
+
+    def _fail_all(self, target: Target, points: Sequence[Point], status: str, error: str) -> None:
+        self.progress.note(f"{target.label}: {status}: {error}")
+        for point in points:
+            self._finish(target, point, status, error, quiet=True)
+
+    def _measure(
+        self, process: LocalProcess, target: Target, index: int, point: Point
+    ) -> list[Window]:
+        """One point in one process: each window is stored before the next begins."""
+        key = target.plan_key(point)
+        self.progress.doing(f"{target.model} {point.phase} {point.workload.label()}")
+        windows: list[Window] = []
+        if point.phase == Phase.IDLE:
+            windows.append(self.protocol.idle(index, process.process_id))
+            self.recorder.store(key, *windows)
+        else:
+            done = [w for p, w in self.recorder.windows_done(key) if p == index]
+            first = max(done, default=-1) + 1
+            for window in self.protocol.windows(process, point, index, first):
+                self.recorder.store(key, window)
+                windows.append(window)
+        if point.phase == Phase.IDLE or self._complete(key):
+            self._finish(target, point, CellStatus.OK)
+        else:
+            self._advance(target, point)
+        return windows
+
+    def _complete(self, key: str) -> bool:
+        """Whether every process repeat has measured this cell."""
+        return {p for p, _ in self.recorder.windows_done(key)} >= set(range(self.plan.processes))
+
+    # ------------------------------------------------------------------ what a process is asked
+    def _load(self, process: LocalProcess, target: Target) -> BackendFacts:
+        model = self.models[target.model]
+        card = self.machine.device.accelerator
+        request = BackendRequest(
+            model_name=model.name,
+            model_config=model.config,
+            checkpoint=model.checkpoint,
+            device=target.device if card is None else "cuda",  # the only one that it is shown
+            dtype=target.dtype,
+            attention=target.attention,
+            compile_mode=target.compile_mode,
+            kv_cache=target.kv_cache,
+            threads=target.threads,
+            seed=self.plan.seed,
+            max_context=target.max_context,
+            expected_parameters=self._architecture(target).parameters,
+        )
+        limit = max(LEAST_LOAD_TIMEOUT_S, self.plan.timeout_s)
+        return process.load(target.backend, request, limit)
+
+    def _peaks(self, process: LocalProcess, target: Target) -> None:
+        """This machine's ceilings, once for each number format and thread count."""
+        what = (target.device, target.dtype, target.threads)
+        if what in self._peaks_done:
+            return
+        self._peaks_done.add(what)
+        self.progress.doing(f"{target.model}: measuring this machine's peaks")
+        self.recorder.add_peaks(process.peaks(PEAKS_BUDGET_S[self.profile.name]))
+
+    def _measure_tick(self, process: LocalProcess, target: Target) -> None:
+        """The sensor's tick, once a run, while the device works (METHOD §3.1)."""
+        if self._tick_done or not self.protocol.counts_joules():
+            return
+        self._tick_done = True
+        work = [p for p in target.points if p.phase in (Phase.PREFILL, Phase.ANCHOR)]
+        if work:
+            self.protocol.measure_tick(process, work[0])
+            self.window_s = self.protocol.target_s()
+
+    # ------------------------------------------------------------------ rows
+    def _register(self, target: Target, facts: BackendFacts | None) -> None:
+        """Store the model, the configuration as found, and the target's planned cells."""
+        model = self.models[target.model]
+        configuration = configuration_of(target, model, self.machine, facts)
+        known = self._keys.get(target.label) or self._stored_key(target)
+        if known is None:
+            self.recorder.add_models([model.record])
+            self.recorder.add_configurations([configuration])
+            self.recorder.plan(self._cells(target, configuration.key))
+            known = configuration.key
+        elif facts is not None and configuration.key != known:
+            raise WorkerError(
+                CellStatus.CRASHED,
+                "this process came up with another configuration than the first one "
+                f"({configuration.backend_version}, {configuration.attention}, "
+                f"{configuration.kv_cache}, {configuration.compile_mode})",
+            )
+        self._keys[target.label] = known
+        self._store_empty_idle(target)
+
+    def _stored_key(self, target: Target) -> str | None:
+        mine = {target.plan_key(point) for point in target.points}
+        found = {c.configuration_key for c in self.recorder.cells() if c.plan_key in mine}
+        return found.pop() if found else None
+
+    def _cells(self, target: Target, configuration_key: str) -> list[Cell]:
+        idle = [p for p in target.points if p.role == "idle"]
+        ordered = [*idle, *self.plan.point_order(target, 0)]
+        return [self._cell(target, p, configuration_key, i) for i, p in enumerate(ordered)]
+
+    def _cell(self, target: Target, point: Point, configuration_key: str, position: int) -> Cell:
+        return Cell(
+            run_id=self.recorder.run.id,
+            plan_key=target.plan_key(point),
+            configuration_key=configuration_key,
+            phase=str(point.phase),
+            workload=point.workload,
+            role=point.role,
+            expected_s=self._cell_s(target, point),
+            position=position,
+        )
+
+    def _plan_point(self, target: Target, point: Point) -> None:
+        """Plan a cell that the plan did not hold: a planner chose it while the run lasts."""
+        if point not in target.points:
+            cell = self._cell(target, point, self._keys[target.label], len(self._status))
+            self.recorder.plan([cell])
+
+    def _finish(
+        self, target: Target, point: Point, status: str, error: str | None = None,
+        quiet: bool = False,
+    ) -> None:  # fmt: skip
+        key = target.plan_key(point)
+        if self._status.get(key, CellStatus.PLANNED) != CellStatus.PLANNED:
+            return
+        self.recorder.finish(key, str(status), error)
+        self._status[key] = str(status)
+        if error is not None and not quiet:
+            self.progress.note(f"{key}: {status}: {error}")
+        self._advance(target, point)
+
+    def _advance(self, target: Target, point: Point) -> None:
+        self.pace.done(self._cell_s(target, point))
+        self.progress.advance(f"{target.model} {point.label}", self.pace.remaining_s)
+
+    # ------------------------------------------------------------------ idle before any model
+    def _measure_empty_idle(self) -> None:
+        """The idle baseline before any load; its cell is planned with the first target."""
+        for target in self.plan.targets:
+            for point in target.points:
+                if point.name != "idle empty" or not self._open(target, point):
+                    continue
+                if not self._measured(target, point, 0):
+                    self.progress.doing("idle baseline, nothing loaded")
+                    self._empty_idle = self.protocol.idle(0, "")
+
+    def _store_empty_idle(self, target: Target) -> None:
+        point = next((p for p in target.points if p.name == "idle empty"), None)
+        if point is None or self._empty_idle is None:
+            return
+        self.recorder.store(target.plan_key(point), self._empty_idle)
+        self._empty_idle = None
+        self._finish(target, point, CellStatus.OK)
