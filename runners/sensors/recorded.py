@@ -6,8 +6,8 @@ A trace is a CSV file with one row per instant and component, in order of time:
 
 Times are seconds from the start of the recording. An empty cell was not readable. `throttle` holds
 reasons separated by `|`, `error` a reason code with a sentence (`gpu_is_lost: …`); a row whose
-component is `*` carries an error of the whole sensor, which `read` raises. Lines that start with `#`
-are `# key: value` facts: `used` (components, separated by commas), `method`, `provenance`,
+component is `*` carries an error of the whole sensor, which `read` raises. Lines that start with
+`#` are `# key: value` facts: `used` (components, separated by commas), `method`, `provenance`,
 `boundary`, `tick_s`, `systematic_rel`, `period_s`; all others are kept as details.
 """
 
@@ -23,6 +23,7 @@ from pathlib import Path
 from observatory.errors import InputError
 from observatory.records import Boundary, Provenance
 from runners.sensors.base import DeviceId, Sample, SensorError, SensorFacts
+from runners.sensors.draft import SampleDraft, put
 
 COLUMNS = (
     "t_s", "component", "energy_j", "power_w", "power_average_w", "temperature_c", "clock_mhz",
@@ -116,7 +117,7 @@ class ScriptedClock:
 
 
 def facts_of(trace: Trace, devices: tuple[DeviceId, ...] | None = None) -> SensorFacts:
-    """What the header and the columns say. Raises SensorError where a device is not in the trace."""
+    """What header and columns say. Raises SensorError where a device is not in the trace."""
     components = tuple(
         dict.fromkeys(c for s in trace.samples for c in (*s.energy_j, *s.power_w, *s.errors))
     )
@@ -184,47 +185,47 @@ def parse_trace(lines: Iterable[str], name: str = "trace") -> Trace:
 
 
 def _assemble(rows: list[tuple[int, dict[str, str]]], header: dict[str, str], name: str) -> Trace:
-    samples: list[Sample] = []
+    drafts: list[tuple[int, SampleDraft]] = []
     failures: dict[int, SensorError] = {}
     average: dict[str, list[tuple[float, float]]] = {}
     for number, row in rows:
         t_s = _number(row["t_s"], name, number)
-        if t_s is None or (samples and round(t_s / _NS) < samples[-1].t_ns):
+        if t_s is None or (drafts and round(t_s / _NS) < drafts[-1][0]):
             raise InputError(f"{name}:{number}: t_s {row['t_s']!r} is missing or goes backwards")
         t_ns = round(t_s / _NS)
-        if not samples or samples[-1].t_ns != t_ns:
-            samples.append(Sample(t_ns, {}, {}, {}, {}, {}, {}, {}, {}))
+        if not drafts or drafts[-1][0] != t_ns:
+            drafts.append((t_ns, SampleDraft()))
         component, error = row["component"].strip(), row.get("error", "").strip()
         if component == "*":
             code, _, sentence = error.partition(":")
-            failures[len(samples) - 1] = SensorError(code.strip(), sentence.strip())
+            failures[len(drafts) - 1] = SensorError(code.strip(), sentence.strip())
             continue
-        _fill(samples[-1], component, row, name, number)
+        _fill(drafts[-1][1], component, row, name, number)
         value = _number(row.get("power_average_w", ""), name, number)
         if value is not None:
             average.setdefault(component, []).append((t_s, value))
-    return Trace(tuple(samples), header, {c: tuple(v) for c, v in average.items()}, failures)
+    return Trace(
+        tuple(draft.freeze(t_ns) for t_ns, draft in drafts),
+        header,
+        {c: tuple(v) for c, v in average.items()},
+        failures,
+    )
 
 
-def _fill(sample: Sample, component: str, row: dict[str, str], name: str, number: int) -> None:
-    columns: dict[str, Mapping[str, float]] = {
-        "energy_j": sample.energy_j,
-        "power_w": sample.power_w,
-        "temperature_c": sample.temperature_c,
-        "clock_mhz": sample.clock_mhz,
-        "utilisation": sample.utilisation,
+def _fill(draft: SampleDraft, component: str, row: dict[str, str], name: str, number: int) -> None:
+    columns = {
+        "energy_j": draft.energy_j,
+        "power_w": draft.power_w,
+        "temperature_c": draft.temperature_c,
+        "clock_mhz": draft.clock_mhz,
+        "utilisation": draft.utilisation,
     }
     for column, target in columns.items():
-        value = _number(row.get(column, ""), name, number)
-        if value is not None:
-            assert isinstance(target, dict)
-            target[component] = value
+        put(target, component, _number(row.get(column, ""), name, number))
     if row.get("throttle"):
-        assert isinstance(sample.throttle, dict)
-        sample.throttle[component] = tuple(row["throttle"].split("|"))
+        draft.throttle[component] = tuple(row["throttle"].split("|"))
     if row.get("error"):
-        assert isinstance(sample.errors, dict)
-        sample.errors[component] = row["error"]
+        draft.errors[component] = row["error"]
 
 
 def _number(text: str, name: str, number: int) -> float | None:
