@@ -219,7 +219,8 @@ def _assemble(
     if inside.missing and inside.joules is not None:
         parts = ", ".join(f"{part} ({why})" for part, why in inside.missing.items())
         notes.append(f"lower bound: energy leaves out {parts}")
-    used = [f.id for role, f in resolved.factors.items() if role in _roles_used(bills, inside)]
+    roles = _roles_used(bills, inside, scenario.boundary)
+    used = [f.id for role, f in resolved.factors.items() if role in roles]
     return Footprint(
         energy_wh=bills["energy_wh"],
         co2e_operational_g=bills["co2e_operational_g"],
@@ -244,7 +245,7 @@ def _assemble(
         method=energy.method or energy.provenance,
         hydro_rule=scenario.hydro_rule,
         factor_ids=tuple(sorted(used)),
-        assumed=resolved.assumed,
+        assumed=resolved.assumed(roles),
         notes=tuple(notes),
         scenario_key=scenario.key,
         label=energy.label,
@@ -253,15 +254,17 @@ def _assemble(
     )
 
 
-def _roles_used(bills: Mapping[str, Bill], inside: Covered) -> set[str]:
-    roles = {"ci", "wue", "ewif"} | ({"pue"} if inside.joules is not None else set())
+def _roles_used(bills: Mapping[str, Bill], inside: Covered, boundary: str) -> set[str]:
+    roles = {"ci", "wue", "ewif", "tariff"} if inside.joules is not None else set()
+    if boundary == "facility" and inside.joules is not None:
+        roles |= {"pue"}
     if bills["co2e_embodied_g"].value is not None:
         roles |= {"embodied", "server", "life", "active"}
     if bills["cost_own_usd"].value is not None:
         roles |= {"life", "active"}
     if bills["cost_cloud_usd"].value is not None:
         roles |= {"price"}
-    return roles | {"tariff"}
+    return roles
 
 
 def _headline_cost(
@@ -274,8 +277,9 @@ def _headline_cost(
             return basis, bill
     if scenario.cost_basis:
         return scenario.cost_basis, bills[COST_NAMES[scenario.cost_basis]]
-    if not {"tariff", "price"} & set(resolved.missing):
-        return None, Bill(reason=bills["cost_cloud_usd"].reason)
+    for role, basis in (("tariff", "electricity"), ("price", "cloud")):
+        if role not in resolved.missing:  # a price was given: something else is missing
+            return None, bills[COST_NAMES[basis]]
     return None, Bill(reason="no price: --tariff (USD/kWh) or --gpu-price (USD/h) gives it")
 
 

@@ -25,6 +25,21 @@ def rented_usd(price_usd_per_h: Value, device_s: float) -> Value:
     return price_usd_per_h * device_s / 3600.0
 
 
+def break_even_active_share(
+    capex_usd: float, lifetime_years: float, price_usd_per_h: float, power_usd_per_h: float
+) -> float | None:
+    """Active share above which an own device is cheaper than a rented one; None if it never is.
+
+    Solves `capex/(life u) + power = price` for u; `power_usd_per_h` is the electricity of one
+    device-hour of use. A share above 1 cannot be reached.
+    """
+    margin = price_usd_per_h - power_usd_per_h
+    if margin <= 0:
+        return None
+    share = capex_usd * 3600.0 / (lifetime_years * S_PER_YEAR * margin)
+    return share if share <= 1 else None
+
+
 def api_usd(
     prompt_tokens: Value,
     output_tokens: Value,

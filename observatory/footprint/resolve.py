@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from observatory.errors import InputError
@@ -29,10 +29,11 @@ class Resolved:
     notes: tuple[str, ...]
     kind: str | None
 
-    @property
-    def assumed(self) -> tuple[str, ...]:
-        """Roles that rest on an industry average or a judgement."""
-        return tuple(role for role, f in self.factors.items() if f.evidence == "assumed")
+    def assumed(self, roles: Iterable[str]) -> tuple[str, ...]:
+        """Those of `roles` that rest on an industry average or a judgement."""
+        used = set(roles)
+        found = (r for r, f in self.factors.items() if f.evidence == "assumed" and r in used)
+        return tuple(found)
 
 
 def resolve(scenario: Scenario, table: FactorTable, device: str | None = None) -> Resolved:
