@@ -45,11 +45,11 @@ class Ceilings:
             select(c, m.c.config, m.c.name.label("model_name")).join(m, c.c.model_key == m.c.key)
         ).mappings()
         self._configurations = {str(row["key"]): dict(row) for row in rows}
-        self._memory = dict(
-            connection.execute(select(schema.environment.c.key, schema.environment.c.memory_bytes))
-            .tuples()
-            .all()
-        )
+        e = schema.environment
+        self._memory = {
+            str(row["key"]): float(row["memory_bytes"])
+            for row in connection.execute(select(e.c.key, e.c.memory_bytes)).mappings()
+        }
         self._peaks = _best_peaks(connection)
         self._known: dict[tuple[str, str], Ceiling | None] = {}
 
@@ -82,7 +82,7 @@ class Ceilings:
         bandwidth = self._peaks.get((*ids[:2], None, row["threads"], "bandwidth_bytes_per_s"))
         if flops is None or bandwidth is None:
             return None
-        return Hardware.measured(device, flops, bandwidth, float(self._memory[environment_key]))
+        return Hardware.measured(device, flops, bandwidth, self._memory[environment_key])
 
     def beside(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """The summary row with its roofline time, bound, MFU and MBU (None where unknown)."""
@@ -98,7 +98,7 @@ def _best_peaks(connection: Connection) -> dict[tuple[Any, ...], float]:
         select(
             r.c.environment_key, p.c.device, p.c.dtype, p.c.threads, p.c.quantity, p.c.value
         ).join(r, p.c.run_id == r.c.id)
-    ).tuples()
+    )
     best: dict[tuple[Any, ...], float] = {}
     for machine, device, dtype, threads, quantity, value in rows:
         # Bandwidth does not depend on the number format that the copied array has.

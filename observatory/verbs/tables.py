@@ -18,7 +18,9 @@ def print_table(
     from rich.text import Text
 
     console = Console(width=min(WIDTH, Console().width) if Console().is_terminal else WIDTH)
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD,
+        pad_edge=False, collapse_padding=True,
+    )  # fmt: skip
     for name in columns:
         right = name.startswith("#")
         table.add_column(Text(name.removeprefix("#")), justify="right" if right else "left",

@@ -67,7 +67,7 @@ def test_a_window_without_joules_needs_a_reason(tmp_path: Path) -> None:
                     started_utc="2026-01-01T00:00:00Z",
                     failed_iterations=0,
                     flags=[],
-                )  # fmt: skip
+                )
             )
 
 
