@@ -80,9 +80,12 @@ def lay_out(transformers: Any, config: Any, dtype: torch.dtype, attention: str) 
                 config, dtype=dtype, attn_implementation=attention, trust_remote_code=False
             )
     except (ValueError, TypeError, KeyError, AttributeError, ImportError, RuntimeError) as error:
-        raise BackendError(
-            "refused", f"cannot build {config.model_type!r}: {first_line(error)}"
-        ) from error
+        reason = first_line(error)
+        if "scaled_dot_product_attention" in reason:
+            reason = "it has no sdpa attention in transformers, use eager"
+        elif "Unrecognized configuration class" in reason:
+            reason = "not a causal language model"
+        raise BackendError("refused", f"cannot build {config.model_type!r}: {reason}") from error
 
 
 def build_random(
@@ -207,7 +210,10 @@ def check_weights(model: Any) -> None:
 
 
 def check_logits(model: Any, vocabulary: int) -> Any:
-    """One forward over 8 tokens; its KV cache. Raises BackendError `crashed` for unreal logits."""
+    """One forward over 8 tokens; its KV cache.
+
+    Raises BackendError: `crashed` for unreal logits, `refused` for a model without a KV cache.
+    """
     device = next(model.parameters()).device
     tokens = torch.arange(8, device=device)[None] * 37 % vocabulary
     with torch.inference_mode():
@@ -215,4 +221,7 @@ def check_logits(model: Any, vocabulary: int) -> Any:
     logits = output.logits.float()
     if not bool(logits.isfinite().all()) or not bool(logits.std() > 0):
         raise BackendError("crashed", "logits are not finite, or all equal")
-    return output.past_key_values
+    cache = getattr(output, "past_key_values", None)
+    if cache is None or not hasattr(cache, "layers"):
+        raise BackendError("refused", f"{model.config.model_type!r} has no KV cache to decode with")
+    return cache

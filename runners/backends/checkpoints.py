@@ -99,6 +99,8 @@ def load_checkpoint(
     folder is no safetensors checkpoint of a known architecture or leaves a weight out (transformers
     would fill it with random values and go on).
     """
+    from safetensors import SafetensorError
+
     folder = resolve(checkpoint)
     files = weight_files(folder)
     require_memory("weights", sum(f.stat().st_size for f in files), available_bytes(device), device)
@@ -111,9 +113,10 @@ def load_checkpoint(
                 local_files_only=True,
                 use_safetensors=True,
                 trust_remote_code=False,
+                ignore_mismatched_sizes=True,  # reported below, with a name
                 output_loading_info=True,
             )
-        except (OSError, ValueError, KeyError, ImportError) as error:
+        except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
             raise BackendError("refused", f"cannot load {folder}: {first_line(error)}") from error
         _refuse_incomplete(folder, report)
         model.to(device)

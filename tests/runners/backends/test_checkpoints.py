@@ -1,0 +1,163 @@
+"""Real weights come from safetensors alone, complete, and never from the network by accident."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_models
+import torch
+from tiny_models import request
+
+from observatory.records import Weights, Workload
+from runners.backends import checkpoints
+from runners.backends.base import BackendError
+from runners.backends.transformers import TransformersBackend
+
+
+@pytest.fixture(scope="module")
+def original() -> Any:
+    backend = tiny_models.load(tiny_models.LLAMA, seed=7)
+    assert backend._loaded is not None
+    return backend._loaded.model
+
+
+@pytest.fixture
+def folder(original: Any, tmp_path: Path) -> Path:
+    original.save_pretrained(tmp_path)
+    return tmp_path
+
+
+def load_folder(folder: Path, **options: Any) -> Any:
+    backend = TransformersBackend()
+    facts = backend.load(request({}, checkpoint=str(folder), **options))
+    assert backend._loaded is not None
+    return backend, facts
+
+
+def refusal(checkpoint: object, **options: Any) -> str:
+    with pytest.raises(BackendError) as caught:
+        TransformersBackend().load(request({}, checkpoint=str(checkpoint), **options))
+    assert caught.value.status == "refused"
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_checkpoint_gives_the_logits_of_the_model_that_wrote_it(
+    original: Any, folder: Path
+) -> None:
+    backend, facts = load_folder(folder)
+    tokens = torch.arange(20)[None]
+    with torch.inference_mode():
+        assert torch.equal(backend._loaded.model(tokens).logits, original(tokens).logits)
+    assert facts.weights == Weights.CHECKPOINT
+    assert facts.parameters == sum(p.numel() for p in original.parameters())
+    operation = backend.prepare("decode", Workload.decode(5, 3))
+    operation.run()
+    assert operation.token.shape == (1, 1)
+
+
+def test_the_dtype_and_the_attention_are_those_asked_for(folder: Path) -> None:
+    backend, facts = load_folder(folder, dtype="bfloat16", attention="eager")
+    assert (facts.dtype, facts.attention) == ("bfloat16", "eager")
+    assert facts.weight_bytes == 2 * facts.parameters
+    assert all(p.dtype == torch.bfloat16 for p in backend._loaded.model.parameters())
+
+
+def test_pickled_weights_are_refused_unread(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(b"\x80\x04not a pickle that anybody should read")
+    message = refusal(folder)
+    assert "pickled weights only (pytorch_model.bin)" in message
+    assert "convert them to safetensors" in message
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    assert "holds no weights (*.safetensors)" in refusal(tmp_path)
+
+
+def test_a_missing_folder_is_refused() -> None:
+    assert "no checkpoint folder './nowhere/at/all'" in refusal("./nowhere/at/all")
+
+
+def test_a_checkpoint_that_leaves_a_weight_out_is_refused(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, path, metadata={"format": "pt"})
+    assert "lacks 1 weights of the model, such as model.layers.1.mlp.up_proj" in refusal(folder)
+
+
+def test_a_truncated_file_is_refused(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1000])
+    assert "cannot load" in refusal(folder)
+
+
+def test_a_configuration_of_another_shape_is_refused(folder: Path) -> None:
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, "intermediate_size": 64}))
+    message = refusal(folder)
+    assert "has other shapes for 6 weights of the model" in message
+    assert "mlp" in message
+
+
+def test_a_broken_configuration_is_refused(folder: Path) -> None:
+    (folder / "config.json").write_text("{ not json")
+    assert str(folder) in refusal(folder)
+
+
+def test_code_beside_the_weights_is_not_run(folder: Path) -> None:
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    marker = folder / "ran"
+    (folder / "evil.py").write_text(f"open({str(marker)!r}, 'w')\nclass Evil: ...\n")
+    config.update(model_type="evil", auto_map={"AutoModelForCausalLM": "evil.Evil"})
+    path.write_text(json.dumps(config))
+    refusal(folder)
+    assert not marker.exists()
+
+
+def test_a_hub_id_that_is_not_cached_is_refused_offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_args: Any, **_kwargs: Any) -> None:
+        raise AssertionError("the network was asked")
+
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(socket, "create_connection", unreachable)
+    assert "the hub cannot be asked" in refusal("nobody/no-such-model")
+
+
+def test_an_unreachable_hub_is_not_asked_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    asked: list[Any] = []
+
+    def refuse(address: Any, timeout: float) -> None:
+        asked.append((address, timeout))
+        raise OSError("no route")
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.delenv("TRANSFORMERS_OFFLINE", raising=False)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    assert not checkpoints.hub_answers()
+    assert len(asked) == 1
+    assert asked[0][1] <= 5
+
+
+def test_a_cached_hub_id_needs_no_network(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    def cached(name: str, **options: Any) -> str:
+        assert options["local_files_only"]
+        return str(folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", cached)
+    assert checkpoints.resolve("somebody/tiny") == folder
