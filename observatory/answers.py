@@ -29,6 +29,7 @@ from observatory.footprint import (
 from observatory.records import RunStatus, Workload
 from observatory.runtime import roofline
 from observatory.runtime.fit import Fit
+from observatory.runtime.observations import PHASES, Observation, rows_of
 from observatory.store import reader, schema
 
 ENERGY_FITS = ("energy_device_j", "energy_cpu_j", "energy_dram_j")
@@ -160,6 +161,103 @@ def summary(engine: Engine, model: str | None = None, phase: str | None = None) 
 def findings(engine: Engine) -> pd.DataFrame:
     """What is wrong with which row, why, and what to do."""
     return pd.read_sql_query(text("SELECT * FROM v_findings ORDER BY rule, subject_id"), engine)
+
+
+def configurations(engine: Engine) -> pd.DataFrame:
+    """What was measured on which machine: one row for each configuration × machine, by model.
+
+    Columns: the configuration's facts, `configuration` (in words), `cells`, `cells_ok`,
+    `cells_failed`, `runs`, `first_utc`, `last_utc`, `points`, `windows`, `excluded`, `processes`.
+    """
+    r, c, s = schema.run, schema.cell, schema.summary
+    k, m = schema.configuration, schema.model
+    by = (c.c.configuration_key, r.c.environment_key)
+    asked = (
+        select(
+            *by,
+            func.count().label("cells"),
+            func.sum((c.c.status == "ok").cast(Integer)).label("cells_ok"),
+            func.sum((c.c.status.notin_(["ok", "planned"])).cast(Integer)).label("cells_failed"),
+            func.count(r.c.id.distinct()).label("runs"),
+            func.min(r.c.started_utc).label("first_utc"),
+            func.max(r.c.started_utc).label("last_utc"),
+        )
+        .join(r, c.c.run_id == r.c.id)
+        .group_by(*by)
+        .subquery()
+    )
+    got = (
+        select(
+            s.c.configuration_key,
+            s.c.environment_key,
+            func.count().label("points"),
+            func.sum(s.c.n_windows).label("windows"),
+            func.sum(s.c.n_excluded).label("excluded"),
+            func.max(s.c.n_processes).label("processes"),
+        )
+        .group_by(s.c.configuration_key, s.c.environment_key)
+        .subquery()
+    )
+    same = (got.c.configuration_key == asked.c.configuration_key) & (
+        got.c.environment_key == asked.c.environment_key
+    )
+    facts = [column for column in k.c if column.key not in ("key", "model_key")]
+    query = (
+        select(
+            m.c.name.label("model"), asked, got.c.points, got.c.windows, got.c.excluded,
+            got.c.processes, m.c.parameters, m.c.active_parameters, *facts,
+        )
+        .select_from(asked)
+        .join(k, asked.c.configuration_key == k.c.key)
+        .join(m, k.c.model_key == m.c.key)
+        .join(got, same, isouter=True)
+        .order_by(m.c.name, asked.c.configuration_key, asked.c.environment_key)
+    )  # fmt: skip
+    rows = reader.frame(engine, query)
+    rows.insert(1, "configuration", [label(row) for row in plain_rows(rows)])
+    return rows
+
+
+def idealized(engine: Engine, model: str | None = None) -> pd.DataFrame:
+    """Measured beside idealized beside roofline: `summary` with the fit's time at each point.
+
+    Adds `configuration` (in words), `idealized_s` (NaN without a fit) and `error_rel`
+    (idealized / measured - 1).
+    """
+    rows = summary(engine, model).reset_index(drop=True)
+    names = [label(row | {"device_kind": row["device"]}) for row in plain_rows(rows)]
+    rows.insert(1, "configuration", names)
+    rows["idealized_s"] = float("nan")
+    stored = {
+        (row["configuration_key"], row["environment_key"]): row["parameters"]
+        for row in plain_rows(fits(engine))
+    }
+    usable = rows[rows["phase"].isin(PHASES)]
+    for key, group in usable.groupby(["configuration_key", "environment_key"]):
+        if key in stored:
+            times = _times(Fit.from_json(stored[key]), list(plain_rows(group)))
+            rows.loc[group.index, "idealized_s"] = times
+    rows["error_rel"] = rows["idealized_s"] / rows["runtime_s"] - 1
+    return rows
+
+
+def _times(fitted: Fit, points: list[dict[str, Any]]) -> list[float]:
+    """Idealized seconds of each measured point, in the order given (a fit sorts its rows)."""
+    return [
+        float(
+            fitted.times(
+                rows_of([
+                    Observation(
+                        int(row["prompt_tokens"] or 0), int(row["output_tokens"]),
+                        int(row["batch"]), row["runtime_s"], str(row["phase"]),
+                        context_tokens=None if row["context_tokens"] is None
+                        else int(row["context_tokens"]),
+                    )
+                ])
+            )[0]
+        )
+        for row in points
+    ]  # fmt: skip
 
 
 def fits(engine: Engine, quantity: str | None = "runtime_s") -> pd.DataFrame:
