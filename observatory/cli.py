@@ -13,6 +13,7 @@ from observatory.errors import ObservatoryError
 
 VERBS: dict[str, str] = {
     "show": "What is in the database: summary, runs, cells, fits, findings.",
+    "report": "The answer of one run, as it was printed at its end.",
     "estimate": "Time, energy, carbon, water and money of one request.",
     "merge": "Add the facts of other databases.",
     "derive": "Make findings, summaries and fits again from the facts.",

@@ -6,6 +6,7 @@ A quantity is named as its column is (`energy_j`, `co2e_g`, `water_l`, `cost_usd
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 J_PER_WH = 3600.0
@@ -55,20 +56,22 @@ UNITS: dict[str, Unit] = {
 MISSING = "–"
 
 
-def show(value: float | None, quantity: str, digits: int = 3) -> str:
+def show(value: float | None, quantity: str, digits: int = 3, like: float | None = None) -> str:
     """`value` of `quantity` with a readable prefix, such as `12.3 ms`; a dash where it is missing.
 
-    Raises KeyError for a quantity that is not registered.
+    `like` is another value whose prefix to use, so that a column has one unit. Raises KeyError for
+    a quantity that is not registered.
     """
-    unit = UNITS[quantity]
     if value is None or math.isnan(value):
         return MISSING
-    if value == 0:
-        return f"0 {unit.symbol}"
-    factor, symbol = next(
-        ((f, s) for f, s in unit.scales if abs(value) >= f * 0.9995), unit.scales[-1]
-    )
+    factor, symbol = _scale(UNITS[quantity], value if like is None else like)
     return f"{significant(value / factor, digits)} {symbol}"
+
+
+def _scale(unit: Unit, value: float) -> tuple[float, str]:
+    if value == 0:
+        return 1.0, unit.symbol
+    return next(((f, s) for f, s in unit.scales if abs(value) >= f * 0.9995), unit.scales[-1])
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -83,16 +86,25 @@ def significant(value: float, digits: int = 3) -> str:
 
 
 def show_interval(
-    low: float | None, mid: float | None, high: float | None, quantity: str, digits: int = 3
+    low: float | None,
+    mid: float | None,
+    high: float | None,
+    quantity: str,
+    digits: int = 3,
+    like: float | None = None,
 ) -> str:
-    """`mid [low–high]` in the unit that fits the middle; the middle alone without bounds."""
-    if mid is None or math.isnan(mid):
-        return MISSING
-    text = show(mid, quantity, digits)
-    if low is None or high is None or mid == 0:
+    """`mid [low–high]` in one unit (that of `like`, or of the middle); the middle alone without
+    bounds; a dash where it is missing."""
+    text = show(mid, quantity, digits, like)
+    if mid is None or math.isnan(mid) or low is None or high is None:
         return text
-    number, _, symbol = text.partition(" ")
-    unit = UNITS[quantity]
-    factor = next((f for f, s in unit.scales if s == symbol), 1.0)
+    factor, symbol = _scale(UNITS[quantity], mid if like is None else like)
+    number = text.removesuffix(f" {symbol}")
     bounds = f"{significant(low / factor, digits)}–{significant(high / factor, digits)}"
     return f"{number} [{bounds}] {symbol}"
+
+
+def largest(values: Iterable[float | None]) -> float | None:
+    """The largest value that is there, whose prefix a column can share; None for none."""
+    known = [abs(v) for v in values if v is not None and not math.isnan(v)]
+    return max(known, default=None)

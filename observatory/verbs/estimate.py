@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from observatory.records import Workload
-from observatory.units import show, show_interval
+from observatory.units import largest, show, show_interval
 from observatory.verbs import options
 from observatory.verbs.tables import legend, percent, print_table
 
@@ -76,16 +76,19 @@ def print_bills(found: list[Estimate] | tuple[Estimate, ...]) -> None:
     """Energy, carbon, water and money of each estimate in each zone, p5 to p95."""
     rows = []
     notes: set[str] = set()
+    columns = ("energy_wh", "co2e_g", "water_l", "cost_usd")
+    scale = {
+        name: largest(getattr(made, name).value for e in found for made in e.footprints)
+        for name in columns
+    }
     for e in found:
         for made in e.footprints:
             row: list[Any] = [e.model, made.zone or "–"]
-            for quantity, bill in (
-                ("energy_wh", made.energy_wh), ("co2e_g", made.co2e_g),
-                ("water_l", made.water_l), ("cost_usd", made.cost_usd),
-            ):  # fmt: skip
-                row.append(show_interval(bill.low, bill.value, bill.high, quantity))
+            for name in columns:
+                bill = getattr(made, name)
+                row.append(show_interval(bill.low, bill.value, bill.high, name, like=scale[name]))
                 if bill.value is None and bill.reason:
-                    notes.add(f"{quantity} is NULL: {bill.reason}")
+                    notes.add(f"{name} is NULL: {bill.reason}")
             rows.append(row)
             notes |= {f"boundary {made.boundary}, edition {made.edition}, carbon {made.kind}"}
         if e.energy_provenance:
