@@ -115,10 +115,10 @@ def fit(
     """Fit the idealized runtime to measured points.
 
     `interpolation` fixes the kind of curve (`curves.KINDS`), by default the points choose.
-    `experts` offers the mixture-of-experts term. `context_term` and `batch_term` force a term on or
-    off, by default evidence decides. `quantile` belongs to `denoised`. `device_s` is what the points
-    cost, by default the sum of their times. Raises InputError when no point has a prefill or none has a
-    decode step, UnknownNameError for an unknown recipe.
+    `experts` offers the mixture-of-experts term. `context_term` and `batch_term` force a term on
+    or off, by default evidence decides. `quantile` belongs to `denoised`. `device_s` is what the
+    points cost, by default the sum of their times. Raises InputError when no point has a prefill or none
+    has a decode step, UnknownNameError for an unknown recipe.
     """
     solve = recipe_named(recipe)
     rows = rows_of(observations)

@@ -5,10 +5,10 @@
 Three kinds of rows share it. A *request* of p prompt and o output tokens (phase `e2e`) has one
 prefill, which gives the first token, and o-1 decode steps. The first of them works at context p+1
 (the prompt and the current token), the last at p+o-1, so context_sum = (o-1)p + o(o-1)/2.
-A *prefill* is a request with o=1. A *decode* stretch has no prefill: n = `output_tokens` steps begun
-with K = `context_tokens` tokens in the KV cache. A step's context c counts its own token, as METHOD 4
-does, so the first has c = K+1 and context_sum = n*(K+1) + n(n-1)/2: the decode part of a request is
-the stretch K=p, n=o-1.
+A *prefill* is a request with o=1. A *decode* stretch has no prefill: n = `output_tokens` steps
+begun with K = `context_tokens` tokens in the KV cache. A step's context c counts its own token, as
+METHOD 4 does, so the first has c = K+1 and context_sum = n*(K+1) + n(n-1)/2: the decode part of a
+request is the stretch K=p, n=o-1.
 
 Prefill work is laid over B*p, the prompt tokens of the whole batch: the matrix products, which are
 nearly all of it, do not see how those tokens are divided among sequences.
