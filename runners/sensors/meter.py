@@ -167,7 +167,11 @@ class SampledMeter:
     def foreign_processes(self, own: Collection[int] = ()) -> tuple[str, ...]:
         """Processes on the used devices beside those of ids `own`; empty where none can be seen."""
         with self._reading:
-            return self._sensor.foreign_processes(own)
+            try:
+                return self._sensor.foreign_processes(own)
+            except SensorError as error:
+                self._errors.append((self._clock.now_ns(), error))
+                return ()
 
     def cpu_share(self) -> float | None:
         """CPU seconds that sampling took in this process per second of wall time."""

@@ -1,0 +1,223 @@
+"""The integrator against closed forms, and every rule that makes a window invalid."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runners.sensors.integrate import (
+    counter_changes,
+    counter_difference,
+    median_tick,
+    trapezoid,
+    unwrap,
+)
+
+S = 10**9
+
+
+def ramp(step_s: float, until_s: float, slope: float, offset: float = 0.0):
+    times = [round(i * step_s * S) for i in range(round(until_s / step_s) + 1)]
+    return times, [offset + slope * t / S for t in times]
+
+
+def test_ramp_is_exact_to_1e_9_with_edges_between_samples():
+    times, power = ramp(0.1, 60.0, slope=5.0, offset=40.0)
+    start, end = 1_234_567_891, 51_987_654_321
+    a, b = start / S, end / S
+    exact = 40.0 * (b - a) + 5.0 * (b * b - a * a) / 2
+    result = trapezoid(times, power, start, end)
+    assert result.energy_j == pytest.approx(exact, rel=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    slope=st.floats(-2, 5),
+    offset=st.floats(200, 400),
+    start_s=st.floats(0.2, 20),
+    length_s=st.floats(0.5, 60),
+    step_s=st.sampled_from([0.02, 0.1, 0.37, 1.0]),
+)
+def test_any_ramp_any_edges(slope, offset, start_s, length_s, step_s):
+    times, power = ramp(step_s, 100.0, slope=slope, offset=offset)
+    start, end = round(start_s * S), round((start_s + length_s) * S)
+    a, b = start / S, end / S
+    result = trapezoid(times, power, start, end)
+    assert result.energy_j == pytest.approx(
+        offset * (b - a) + slope * (b * b - a * a) / 2, rel=1e-9
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(cut_s=st.floats(2.0, 8.0))
+def test_windows_add_up(cut_s):
+    times, power = ramp(0.1, 12.0, slope=-3.0, offset=300.0)
+    cut = round(cut_s * S)
+    whole = trapezoid(times, power, 1 * S, 10 * S).energy_j
+    parts = (
+        trapezoid(times, power, 1 * S, cut).energy_j + trapezoid(times, power, cut, 10 * S).energy_j
+    )
+    assert parts == pytest.approx(whole, rel=1e-12)
+
+
+def test_a_plateau_is_not_a_ramp():
+    """Repeated values are samples: a 100 W plateau that ends in a step to 300 W."""
+    times = [0, 1 * S, 2 * S, 3 * S, 4 * S, 5 * S]
+    power = [100.0, 100.0, 100.0, 100.0, 300.0, 300.0]
+    full = trapezoid(times, power, 0, 5 * S).energy_j
+    assert full == pytest.approx(300 + 200 + 300)
+    # What de-duplicating would make of it: a ramp from 0 s to 4 s.
+    wrong = trapezoid([0, 4 * S, 5 * S], [100.0, 300.0, 300.0], 0, 5 * S, max_gap_s=10).energy_j
+    assert wrong == pytest.approx(1100)
+
+
+def test_a_gap_of_3_1_s_invalidates_and_3_0_does_not():
+    times = [0, 1 * S, 4 * S, 5 * S]
+    power = [100.0] * 4
+    assert trapezoid(times, power, 0, 5 * S).energy_j == pytest.approx(500.0)
+    times = [0, 1 * S, 4 * S + S // 10, 5 * S]
+    assert trapezoid(times, power, 0, 5 * S).reason == "sample_gap"
+    counter = counter_difference(times, [0.0, 100.0, 410.0, 500.0], S // 2, 4 * S + S // 2)
+    assert counter.energy_j is None and counter.reason == "sample_gap"
+
+
+def test_a_gap_outside_the_window_does_not_matter():
+    times = [0, 4 * S, 5 * S, 6 * S, 7 * S, 12 * S]
+    assert trapezoid(times, [100.0] * 6, 4 * S, 7 * S).energy_j == pytest.approx(300.0)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "reason"),
+    [
+        (-1, 2 * S, "edge_not_covered"),
+        (1 * S, 6 * S, "edge_not_covered"),
+        (2 * S, 2 * S, "empty_window"),
+        (3 * S, 2 * S, "empty_window"),
+    ],
+)
+def test_nothing_is_extrapolated(start, end, reason):
+    times = [i * S for i in range(6)]
+    result = trapezoid(times, [100.0] * 6, start, end)
+    assert (result.energy_j, result.reason) == (None, reason)
+    result = counter_difference(times, [100.0 * i for i in range(6)], start, end)
+    assert (result.energy_j, result.reason) == (None, reason)
+
+
+@pytest.mark.parametrize("bad", [-1.0, math.nan, math.inf])
+def test_bad_power_samples(bad):
+    times = [i * S for i in range(5)]
+    assert trapezoid(times, [100.0, bad, 100.0, 100.0, 100.0], 0, 4 * S).reason == "bad_sample"
+
+
+def test_no_samples_at_all():
+    assert trapezoid([], [], 0, S).reason == "edge_not_covered"
+    assert counter_difference([], [], 0, S, tick_s=0.1).reason == "edge_not_covered"
+
+
+def staircase(tick_s: float, watts: float, until_s: float, step_s: float, phase_s: float = 0.0):
+    times = [round(i * step_s * S) for i in range(round(until_s / step_s) + 1)]
+    values = [
+        1000 + watts * (math.floor((t / S - phase_s) / tick_s + 1e-9) * tick_s + phase_s)
+        for t in times
+    ]
+    return times, values
+
+
+@pytest.mark.parametrize("tick_s", [0.02, 0.05, 0.1])
+@pytest.mark.parametrize("phase_s", [0.0, 0.013, 0.04])
+def test_a_staircase_seen_closely_is_exact(tick_s, phase_s):
+    times, values = staircase(tick_s, 300.0, 12.0, 0.001, phase_s)
+    result = counter_difference(times, values, round(1.2345 * S), round(3.4567 * S), tick_s=tick_s)
+    assert result.energy_j == pytest.approx(300.0 * 2.2222, rel=1e-3)
+
+
+def test_backwards_counter_is_no_number():
+    times, values = staircase(0.1, 300.0, 6.0, 0.01)
+    values[300:] = [v - 500 for v in values[300:]]
+    result = counter_difference(times, values, 1 * S, 5 * S, tick_s=0.1)
+    assert (result.energy_j, result.reason) == (None, "counter_non_monotone")
+    assert "J to" in result.sentence
+
+
+def test_backwards_outside_of_the_window_does_not_touch_it():
+    times, values = staircase(0.1, 300.0, 12.0, 0.01)
+    values[1000:] = [v - 500 for v in values[1000:]]
+    result = counter_difference(times, values, 1 * S, 5 * S, tick_s=0.1)
+    assert result.energy_j == pytest.approx(1200.0, rel=2e-3)
+
+
+def test_fewer_than_two_ticks_is_no_number():
+    times, values = staircase(0.1, 300.0, 6.0, 0.001)
+    short = counter_difference(times, values, 1 * S, 1 * S + 199 * 10**6, tick_s=0.1)
+    assert (short.energy_j, short.reason) == (None, "fewer_than_two_ticks")
+    enough = counter_difference(times, values, 1 * S, 1 * S + 201 * 10**6, tick_s=0.1)
+    assert enough.energy_j == pytest.approx(300 * 0.201, rel=0.02)
+
+
+def test_a_counter_that_stands_still_is_no_number_and_no_zero():
+    times = [i * S // 10 for i in range(100)]
+    stuck = counter_difference(times, [500.0] * 100, 2 * S, 8 * S, tick_s=0.1)
+    assert (stuck.energy_j, stuck.reason) == (None, "counter_stuck")
+    halfway = [30.0 * min(i, 30) for i in range(100)]
+    late = counter_difference(times, halfway, 1 * S, 8 * S, tick_s=0.1)
+    assert (late.energy_j, late.reason) == (None, "counter_stuck")
+
+
+def test_a_counter_made_at_reading_needs_no_tick():
+    times = [0, 2 * S, 3 * S]
+    result = counter_difference(times, [0.0, 20.0, 40.0], 1 * S, 2 * S + S // 2)
+    assert result.energy_j == pytest.approx(10 + 10)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    tick_s=st.sampled_from([0.02, 0.05, 0.1]),
+    phase=st.floats(0, 1),
+    jitter=st.lists(st.integers(-2_000_000, 2_000_000), min_size=130, max_size=130),
+)
+def test_the_placed_changes_hold_the_true_ones(tick_s, phase, jitter):
+    """10 Hz samples with jitter: each step's stated uncertainty covers where it truly was."""
+    times = [i * 100_000_000 + 10_000_000 + j for i, j in enumerate(jitter)]
+    offset = phase * tick_s
+    ticks = [math.floor((t / S - offset) / tick_s) for t in times]
+    values = [100.0 * k * tick_s for k in ticks]
+    changes = counter_changes([t / S for t in times], values, tick_s)
+    truth = {100.0 * k * tick_s: k * tick_s + offset for k in ticks}
+    for change in changes:
+        assert abs(change.t_s - truth[change.energy_j]) <= change.uncertainty_s + 1e-9
+
+
+def test_median_tick_of_a_dense_poll():
+    times, values = staircase(0.1, 300.0, 2.0, 0.0013, 0.02)
+    assert median_tick([t / S for t in times], values) == pytest.approx(0.1, abs=0.002)
+
+
+def test_median_tick_is_unknown_where_sampling_set_the_pace():
+    times, values = staircase(0.001, 300.0, 2.0, 0.0013)
+    assert median_tick([t / S for t in times], values) is None
+    assert median_tick([0, 1, 2], [5.0, 5.0, 5.0]) is None
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    total=st.integers(0, 10**7),
+    steps=st.lists(st.integers(0, 4 * 10**5), max_size=40),
+)
+def test_unwrap_follows_a_wrapping_counter(total, steps):
+    wrap = 10**6
+    raw = total % wrap
+    counted = 0
+    for step in steps:
+        following = (raw + step) % wrap
+        counted += unwrap(raw, following, wrap)
+        raw = following
+    assert counted == sum(steps)
+
+
+def test_unwrap_leaves_a_small_fall_visible():
+    assert unwrap(1000, 900, 10**6) == -100
+    assert unwrap(990_000, 5_000, 10**6) == 15_000
+    assert unwrap(1000, 900, 0) == -100
