@@ -205,20 +205,25 @@ def test_capture_leaves_the_cache_as_it_was_and_replays_in_order() -> None:
     assert loaded is not None
     operation = backend.prepare("decode", Workload.decode(9, 4, batch=2))
     stream, mark = operation._stream, operation._mark  # type: ignore[attr-defined]
-    start = loaded.tokens(2, 1)[0]
-    with torch.inference_mode():
-        plain, token = [], start
-        for _ in range(4):
-            token = stream.forward(token)
-            plain.append(token.clone())
+    starts = loaded.tokens(2, 1)
+
+    def chain(step: Callable[[Any], Any], token: Any) -> list[Any]:
         mark.restore()
-        step = CapturedStep(stream.forward, start, mark)
-        step._graph.captured = lambda: step._token.copy_(stream.forward(step._token))  # type: ignore[attr-defined]
-        replayed, token = [], start
+        found = []
         for _ in range(4):
             token = step(token)
-            replayed.append(token.clone())
-    assert [t.tolist() for t in replayed] == [t.tolist() for t in plain]
+            found.append(token.tolist())
+        return found
+
+    with torch.inference_mode():
+        plain = [chain(stream.forward, start) for start in starts]
+        mark.restore()
+        step = CapturedStep(stream.forward, starts[0], mark)
+        assert int(stream._cache.layers[0].cumulative_length) == 9
+        step._graph.captured = lambda: step._token.copy_(stream.forward(step._token))  # type: ignore[attr-defined]
+        replayed = [chain(step, start) for start in starts]
+    assert replayed == plain
+    assert plain[0] != plain[1]
 
 
 @pytest.mark.usefixtures("fake_cuda")
