@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, select, update
+from sqlalchemy import Connection, Table, delete, func, select, update
 
 from observatory.records import (
     Cell,
@@ -32,14 +32,21 @@ def insert_new(
     connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]], chunk: int = 5000
 ) -> int:
     """Insert rows whose natural key is not in the table yet. Returns how many were new."""
-    pending, added = list(rows), 0
+    pending = list(rows)
+    if not pending:
+        return 0
     statement = _dialect_insert(connection, table)
+    if len(pending) == 1:  # one window at a time, while a run measures: never count a long table
+        return max(connection.execute(statement, dict(pending[0])).rowcount, 0)
+    before = _count(connection, table)
     for start in range(0, len(pending), chunk):
-        result = connection.execute(
-            statement, [dict(row) for row in pending[start : start + chunk]]
-        )
-        added += max(result.rowcount, 0)
-    return added
+        connection.execute(statement, [dict(row) for row in pending[start : start + chunk]])
+    return _count(connection, table) - before
+
+
+def _count(connection: Connection, table: Table) -> int:
+    """Rows of a table: drivers do not agree on what they report for many inserts at once."""
+    return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
 
 
 def _dialect_insert(connection: Connection, table: Table) -> Any:
