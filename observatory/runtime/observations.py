@@ -20,6 +20,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,28 +34,23 @@ PHASES = ("prefill", "decode", "e2e")
 
 
 @dataclass(frozen=True)
-class Observation:
-    """One measured stretch; `runtime_s` is one iteration's wall time (or any additive cost of it).
+class Point:
+    """What to measure or to predict: a phase and its sizes, no time yet.
 
     `phase` is `prefill` (output_tokens is 1), `e2e` (a whole request) or `decode` (`output_tokens`
     steps that find `context_tokens` tokens in the KV cache; `prompt_tokens` is then ignored).
-    `std_s` is the spread of the iterations, `process` a label of the process that measured.
+    Raises InputError for sizes that make no sense.
     """
 
+    phase: str
     prompt_tokens: int
     output_tokens: int
-    batch: int
-    runtime_s: float
-    phase: str
-    std_s: float | None = None
-    process: str | None = None
+    batch: int = 1
     context_tokens: int | None = None
 
     def __post_init__(self) -> None:
         if self.phase not in PHASES:
             raise InputError(f"phase {self.phase!r}: use one of {', '.join(PHASES)}")
-        if not (math.isfinite(self.runtime_s) and self.runtime_s > 0):
-            raise InputError(f"runtime_s {self.runtime_s!r}: must be a positive, finite number")
         if self.batch < 1 or self.output_tokens < 1:
             raise InputError(
                 f"batch {self.batch}, output tokens {self.output_tokens}: both must be 1 or more"
@@ -91,6 +87,53 @@ class Observation:
     def context_sum(self) -> float:
         """Sum of the contexts of all decode steps (METHOD 2.3, the term S)."""
         return self.steps * self.first_context + self.steps * (self.steps - 1) / 2
+
+    def label(self) -> str:
+        """Short text for messages, such as `prefill p=128` or `decode c=512 n=16`."""
+        sizes = {
+            "prefill": f"p={self.prompt_tokens}",
+            "e2e": f"p={self.prompt_tokens} o={self.output_tokens}",
+            "decode": f"c={self.context_tokens} n={self.output_tokens}",
+        }[self.phase]
+        return f"{self.phase} {sizes}" + (f" B={self.batch}" if self.batch != 1 else "")
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One measured `Point`; `runtime_s` is one iteration's wall time (or any additive cost of it).
+
+    `std_s` is the spread of the iterations, `process` a label of the process that measured.
+    Raises InputError as `Point` does, and for a time that is not positive and finite.
+    """
+
+    prompt_tokens: int
+    output_tokens: int
+    batch: int
+    runtime_s: float
+    phase: str
+    std_s: float | None = None
+    process: str | None = None
+    context_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.runtime_s) and self.runtime_s > 0):
+            raise InputError(f"runtime_s {self.runtime_s!r}: must be a positive, finite number")
+        _ = self.point  # its checks are ours
+
+    @property
+    def point(self) -> Point:
+        """What was measured."""
+        return Point(
+            self.phase, self.prompt_tokens, self.output_tokens, self.batch, self.context_tokens
+        )
+
+
+def observed(point: Point, runtime_s: float, **details: Any) -> Observation:
+    """The observation that `point` took `runtime_s`; `details` are `std_s` and `process`."""
+    return Observation(
+        point.prompt_tokens, point.output_tokens, point.batch, runtime_s, point.phase,
+        context_tokens=point.context_tokens, **details,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -131,19 +174,25 @@ def rows_of(observations: Sequence[Observation]) -> Rows:
     if not observations:
         raise InputError("no observations: a fit needs measured points")
     ordered = sorted(observations, key=_order)
+    return rows_at([o.point for o in ordered], [o.runtime_s for o in ordered])
+
+
+def rows_at(points: Sequence[Point], runtime_s: Sequence[float] | None = None) -> Rows:
+    """Columns of points in the order given; without times they are NaN."""
 
     def column(values: list[float]) -> FloatArray:
         return np.asarray(values, dtype=np.float64)
 
+    times = [math.nan] * len(points) if runtime_s is None else list(runtime_s)
     return Rows(
-        prompt=column([o.prompt_tokens if o.has_prefill else 0 for o in ordered]),
-        output=column([o.output_tokens for o in ordered]),
-        batch=column([o.batch for o in ordered]),
-        prefill=np.asarray([o.has_prefill for o in ordered], dtype=np.bool_),
-        steps=column([o.steps for o in ordered]),
-        context_sum=column([o.context_sum for o in ordered]),
-        first_context=column([o.first_context for o in ordered]),
-        runtime_s=column([o.runtime_s for o in ordered]),
+        prompt=column([p.prompt_tokens if p.has_prefill else 0 for p in points]),
+        output=column([p.output_tokens for p in points]),
+        batch=column([p.batch for p in points]),
+        prefill=np.asarray([p.has_prefill for p in points], dtype=np.bool_),
+        steps=column([p.steps for p in points]),
+        context_sum=column([p.context_sum for p in points]),
+        first_context=column([p.first_context for p in points]),
+        runtime_s=column(times),
     )
 
 
