@@ -16,6 +16,10 @@ VERBS: dict[str, str] = {
     "report": "The answer of one run, as it was printed at its end.",
     "estimate": "Time, energy, carbon, water and money of one request.",
     "merge": "Add the facts of other databases.",
+    "footprint": "Carbon, water and money of energy that you state.",
+    "compare": "What moving from A to B saves and costs, and how sure that is.",
+    "scenario": "One request under every combination of a scenario file.",
+    "recompute": "Bill kept estimates again under another edition of the factors.",
     "derive": "Make findings, summaries and fits again from the facts.",
     "architecture": "Parameters, FLOPs and bytes of a model, from its config.",
 }

@@ -249,6 +249,7 @@ def _assemble(
         notes=tuple(notes),
         scenario_key=scenario.key,
         label=energy.label,
+        energy=energy,
         draws=scenario.draws,
         seed=scenario.seed,
     )

@@ -25,6 +25,7 @@ WORDS = {
 }
 HEADLINE = ("energy_wh", "co2e_operational_g", "water_l", "cost_usd")
 SAME = 0.0005  #: a change below 0.05 % is called none
+MANY = 3.0  #: from this ratio on, times read better than per cent
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +60,21 @@ class Statement:
         return swap.get(self.comparison.verdict, "undecided")
 
     def phrase(self) -> str:
-        """Such as `saves 41 % carbon (P(better) = 0.97)`."""
+        """Such as `saves 41 % carbon (P(better) = 0.97)`; an undecided change only `may`."""
         word = WORDS.get(self.quantity, self.quantity)
-        p = f"P(better) = {_probability(self.comparison.p_less)}"
         if self.verdict == "equal":
             return f"leaves {word} unchanged"
         if self.change is None:
             return f"changes {word} from 0 to {self.value_b:.3g}"
-        size = f"{abs(self.change) * 100:.3g} %"
-        doubt = ", undecided" if self.verdict == "undecided" else ""
+        open_ = self.verdict == "undecided"
+        p = f"(P(better) {_probability(self.comparison.p_less)}{', undecided' if open_ else ''})"
         if self.change < 0:
-            return f"saves {size} {word} ({p}{doubt})"
-        return f"costs {size} more {word} ({p}{doubt})"
+            verb = "may save" if open_ else "saves"
+            return f"{verb} {-self.change * 100:.3g} % {word} {p}"
+        verb = "may cost" if open_ else "costs"
+        if self.change >= MANY - 1:
+            return f"{verb} {self.change + 1:.3g} times the {word} {p}"
+        return f"{verb} {self.change * 100:.3g} % more {word} {p}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,7 @@ class Change:
 def _probability(p: float) -> str:
     if p >= 0.995:
         return "> 0.99"
-    return "< 0.01" if p <= 0.005 else f"{p:.2f}"
+    return "< 0.01" if p <= 0.005 else f"= {p:.2f}"
 
 
 def compare(a: Case, b: Case, factors: FactorTable | None = None) -> Change:

@@ -19,7 +19,7 @@ from pathlib import Path
 from observatory.errors import InputError, UnknownNameError
 
 EDITIONS = ("2025.1", "2026.1")  #: shipped, oldest first; the last one is the default
-USER_EDITION = "user"  #: rows of a user's file without an edition: newer than any shipped one
+USER_EDITION = "user"  #: rows of a user's file: newer than any shipped one; `user:` + file hash
 KINDS_OF_CARBON = ("average-lifecycle", "average-direct", "marginal")
 HYDRO_RULES = ("zero", "allocated", "custom")
 COOLING = ("mid", "tower", "once")
@@ -88,6 +88,11 @@ class Factor:
         """`kind:zone`, the same in every edition; draws are indexed by it."""
         return f"{self.kind}:{self.zone}"
 
+    @property
+    def is_user(self) -> bool:
+        """Whether the number is the reader's own."""
+        return self.edition.startswith(USER_EDITION)
+
 
 @dataclass(frozen=True)
 class FactorTable:
@@ -103,9 +108,9 @@ class FactorTable:
         kept = tuple(rows)
         best: dict[str, Factor] = {}
         limit = edition.split("+")[0]
-        for row in sorted(kept, key=lambda r: (r.edition == USER_EDITION, r.edition)):
-            if row.edition == USER_EDITION or row.edition <= limit:
-                best[row.id] = row
+        shipped = [row for row in kept if not row.is_user and row.edition <= limit]
+        for row in [*sorted(shipped, key=lambda r: r.edition), *(r for r in kept if r.is_user)]:
+            best[row.id] = row
         return cls(edition, kept, best)
 
     def get(self, kind: str, zone: str) -> Factor | None:
@@ -156,9 +161,10 @@ def load_factors(extra: Iterable[Path] = (), edition: str | None = None) -> Fact
     for path in paths:
         text = read_text(path)
         digest.update(text.encode())
-        own = [_parse(row, f"{path}:{line}", user=True) for line, row in _rows_of(text, str(path))]
-        names = {factor.id for factor in own}
-        rows = [r for r in rows if not (r.edition == USER_EDITION and r.id in names)] + own
+        own = f"{USER_EDITION}:{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        for line, row in _rows_of(text, str(path)):
+            factor = _parse(row, f"{path}:{line}", user=True)
+            rows.append(replace(factor, edition=own) if factor.is_user else factor)
     if paths:
         chosen = f"{chosen.split('+')[0]}+{digest.hexdigest()[:8]}"
     return FactorTable.build(rows, chosen)
@@ -297,7 +303,7 @@ def lint(rows: Iterable[Factor]) -> list[str]:
         out += [f"{row.id} ({row.edition}): {problem}" for problem in check(row)]
         if (row.id, row.edition) in seen:
             out.append(f"{row.id} ({row.edition}): listed twice")
-        if row.edition not in (*EDITIONS, USER_EDITION):
+        if row.edition not in EDITIONS and not row.is_user:
             out.append(f"{row.id}: unknown edition {row.edition!r}")
         seen.add((row.id, row.edition))
     return out

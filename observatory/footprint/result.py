@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+
+from observatory.footprint.energy import EnergyInput
 
 #: billed quantities, in the order of tables
 QUANTITIES = (
@@ -91,6 +93,7 @@ class Footprint:
     seed: int = 0
     variance_shares: Mapping[str, tuple[tuple[str, float], ...]] = field(default_factory=dict)
     layers: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    energy: EnergyInput | None = None  #: the request that was billed
 
     @property
     def co2e_g(self) -> Bill:
@@ -128,6 +131,8 @@ class Footprint:
                 out[f.name] = bill_json(value)
             elif f.name == "costs":
                 out[f.name] = {base: bill_json(bill) for base, bill in value.items()}
+            elif f.name == "energy":
+                out["request"] = None if value is None else asdict(value)
             elif f.name == "variance_shares":
                 out[f.name] = {k: [list(pair) for pair in v] for k, v in value.items()}
             else:
