@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from types import ModuleType
 
 from runners.backends.base import BackendError
+from runners.backends.failures import first_line
 
 #: Optional dependencies of transformers that a text-only causal model never touches.
 UNUSED = (
@@ -66,7 +67,7 @@ def import_transformers(online: bool = False) -> ModuleType:
         raise BackendError(
             "refused",
             "backend transformers cannot be imported "
-            f"({error}): pip install 'inference-observatory[torch]'",
+            f"({first_line(error)}): pip install 'inference-observatory[torch]'",
         ) from error
     version = tuple(int(part) for part in transformers.__version__.split(".")[:2])
     if version < OLDEST:

@@ -31,7 +31,6 @@ GPT2: dict[str, Any] = {
 QWEN2 = {**_GATED, "model_type": "qwen2", "tie_word_embeddings": False}
 OLMOE = {**_GATED, "model_type": "olmoe", "num_experts": 4, "num_experts_per_tok": 2}
 MISTRAL = {**_GATED, "model_type": "mistral", "sliding_window": 8}
-GEMMA2 = {**_GATED, "model_type": "gemma2", "head_dim": 8, "sliding_window": 8}
 OPT: dict[str, Any] = {
     **_COMMON,
     "model_type": "opt",
