@@ -7,7 +7,6 @@ request would not make, no synchronisation, no clock. The protocol times `run` i
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -21,7 +20,7 @@ BACKENDS: dict[str, str] = {
 @dataclass(frozen=True, slots=True)
 class BackendRequest:
     """What to load. `model_config` is a Hugging Face config as a plain dict; `checkpoint` a folder
-    (or hub id) with real weights, None for random ones."""
+    with real weights (hub ids are resolved before), None for random ones."""
 
     model_name: str
     model_config: dict[str, Any]
@@ -108,21 +107,6 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Free the model."""
-
-
-def open_backend(name: str) -> Backend:
-    """An unloaded backend by its registered name; its library is imported here, not earlier.
-
-    Raises BackendError `refused` for an unknown name or a library that is not installed.
-    """
-    if name not in BACKENDS:
-        raise BackendError("refused", f"unknown backend {name!r}: one of {', '.join(BACKENDS)}")
-    module, _, attribute = BACKENDS[name].partition(":")
-    try:
-        made: Backend = getattr(importlib.import_module(module), attribute)()
-    except ImportError as error:
-        raise BackendError("refused", f"backend {name} cannot be imported: {error}") from error
-    return made
 
 
 class BackendError(Exception):

@@ -4,8 +4,8 @@ transformers imports every optional library that it finds (torchvision, scikit-l
 …), which costs seconds on a well-equipped host, and none of them is used here. A `None` in
 `sys.modules` makes Python answer "not installed" while the import lasts; it is taken away again.
 
-The hub is asked for nothing unless a caller says `online`: an unreachable hub hangs for 25 s
-(METHOD §3.15).
+The hub is never asked: a measured process is given a folder or a configuration, and an unreachable
+hub hangs for 25 s (METHOD §3.15).
 """
 
 from __future__ import annotations
@@ -50,14 +50,13 @@ def hidden(names: tuple[str, ...]) -> Iterator[None]:
                 sys.modules.pop(name, None)
 
 
-def import_transformers(online: bool = False) -> ModuleType:
-    """The transformers package, quiet and offline (unless `online`).
+def import_transformers() -> ModuleType:
+    """The transformers package, quiet and offline.
 
     Raises BackendError `refused` where it is missing or older than `OLDEST`.
     """
-    if not online:
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
-        os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
     try:
         with hidden(UNUSED):
             transformers = importlib.import_module("transformers")

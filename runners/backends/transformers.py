@@ -58,7 +58,7 @@ class TransformersBackend:
         self._device = device = _device(request)
         if request.threads is not None:
             torch.set_num_threads(request.threads)
-        transformers = import_transformers(online=_is_hub_id(request.checkpoint))
+        transformers = import_transformers()
         torch.manual_seed(request.seed)
         self._peak = PeakMemory(device)
         with typed_failures(f"loading {request.model_name}"):
@@ -134,10 +134,6 @@ class CudaTimer:
         """Seconds between the marks, once the device has passed the second."""
         self._stop.synchronize()
         return float(self._start.elapsed_time(self._stop)) / 1e3
-
-
-def _is_hub_id(checkpoint: str | None) -> bool:
-    return checkpoint is not None and not Path(checkpoint).expanduser().is_dir()
 
 
 def _device(request: BackendRequest) -> torch.device:

@@ -16,7 +16,7 @@ from tiny_models import load, request
 
 from observatory.records import Weights, Workload
 from runners.backends import importing, memory
-from runners.backends.base import BACKENDS, Backend, BackendError, open_backend
+from runners.backends.base import BackendError
 from runners.backends.operations import CapturedStep
 from runners.backends.transformers import TransformersBackend
 
@@ -66,19 +66,6 @@ def test_quantization_that_is_left_out_is_said() -> None:
 def test_requests_that_cannot_be_met(options: dict[str, Any], words: str) -> None:
     with pytest.raises(BackendError, match=words):
         TransformersBackend().load(request(tiny_models.LLAMA, **options))
-
-
-def test_backends_are_opened_by_name() -> None:
-    backend: Backend = open_backend("transformers")
-    assert isinstance(backend, TransformersBackend)
-    with pytest.raises(BackendError, match="unknown backend 'vllm': one of transformers"):
-        open_backend("vllm")
-
-
-def test_a_backend_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(BACKENDS, "absent", "runners.backends.absent:Backend")
-    with pytest.raises(BackendError, match="backend absent cannot be imported"):
-        open_backend("absent")
 
 
 def test_hidden_modules_come_back() -> None:
