@@ -16,7 +16,8 @@ from observatory.records import Finding
 Row = Mapping[str, Any]
 Breach = tuple[float, float]  #: (value found, bound broken)
 
-EXCLUDE, WARN, INFO = "exclude", "warn", "info"
+#: `avoid` leaves a row out where the same point has better ones; `warn` only shows it
+EXCLUDE, AVOID, WARN, INFO = "exclude", "avoid", "warn", "info"
 LENGTH_TOLERANCE = 0.98  #: a window may fall this far short of its target by the clock's grain
 CPU_SHARE_FLOOR = 0.95  #: METHOD §3.14
 TEMPERATURE_DRIFT_C = 10.0  #: METHOD §3.9
@@ -145,7 +146,7 @@ WINDOW_RULES: tuple[Rule, ...] = (
         "Free the device and measure again.", _flagged("foreign_process"),
     ),
     Rule(
-        "cpu_contended", "window", WARN,
+        "cpu_contended", "window", AVOID,
         "The process got {value:.0%} of its CPU time; a neighbour was busy (floor {bound:.0%}).",
         "Stop other work on this machine and measure again.", _contended,
     ),

@@ -70,9 +70,22 @@ def none_if_nan(value: Any) -> Any:
 
 
 def mark_excluded(rows: pd.DataFrame, findings: Sequence[Finding]) -> pd.DataFrame:
-    """The windows with a column `excluded`: some rule of severity `exclude` was broken."""
-    bad = {f.subject_id for f in findings if f.severity == audit.EXCLUDE and f.subject == "window"}
-    return rows.assign(excluded=rows["id"].isin(bad))
+    """The windows with a column `excluded`.
+
+    A window is left out where it broke a rule of severity `exclude`, or of severity `avoid` while
+    the same configuration, machine and workload has other windows that broke none: a measurement
+    beside a busy neighbour serves only where there is no better one (ours).
+    """
+    by_severity = {
+        severity: {f.subject_id for f in findings if f.severity == severity}
+        for severity in (audit.EXCLUDE, audit.AVOID)
+    }
+    bad = rows["id"].isin(by_severity[audit.EXCLUDE])
+    poor = rows["id"].isin(by_severity[audit.AVOID])
+    if rows.empty:
+        return rows.assign(excluded=bad)
+    good = (~bad & ~poor).groupby([rows[c] for c in GROUP], dropna=False).transform("any")
+    return rows.assign(excluded=bad | (poor & good))
 
 
 def summarise(rows: pd.DataFrame) -> Iterator[dict[str, Any]]:

@@ -143,6 +143,23 @@ def test_a_short_window_is_kept_found_and_left_out(database: Path) -> None:
     assert set(rows["n_windows"]) == {6}
 
 
+def test_a_contended_window_serves_only_where_there_is_no_better_one(database: Path) -> None:
+    recorder = Recorder.resume(database, "synthetic-1")
+    cell = next(c for c in recorder.cells() if c.phase == "prefill")
+    tokens = cell.workload.prompt_tokens
+    for index in range(50, 60):
+        recorder.store(cell.plan_key, Window(0, index, 1, 99.0, utc_now(), tokens,
+                                             Energy(reason="x"), cpu_share=0.5))  # fmt: skip
+    alone = Cell("synthetic-1", "alone", cell.configuration_key, "prefill", Workload.prefill(77))
+    recorder.plan([alone])
+    recorder.store("alone", Window(0, 0, 1, 9.0, utc_now(), 77, Energy(reason="x"), cpu_share=0.5))
+    recorder.close("done")
+    rows = answers.summary(open_read_only(database), phase="prefill").set_index("prompt_tokens")
+    beside = rows.loc[cell.workload.prompt_tokens]
+    assert beside["n_excluded"] == 10 and beside["runtime_s"] < 1
+    assert rows.loc[77, "n_excluded"] == 0 and rows.loc[77, "runtime_s"] == 9.0
+
+
 def test_processes_make_the_interval(tmp_path: Path) -> None:
     path = tmp_path / "o.db"
     synthetic.record(path, noise=0.005, process_shift=0.2)

@@ -287,7 +287,7 @@ finding = Table(
     _int("subject_id", "Row of that table.", False),
     _text("rule", "Rule code.", False),
     _int("rule_version", "Version of the rule.", False),
-    _text("severity", "`exclude`, `warn`, `info`.", False),
+    _text("severity", "`exclude`, `avoid` (where better rows exist), `warn`, `info`.", False),
     _text("sentence", "What is wrong.", False),
     _text("remedy", "What to do.", False),
     _real("value", "Value found."),

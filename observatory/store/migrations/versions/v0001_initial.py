@@ -114,7 +114,12 @@ def upgrade() -> None:
         sa.Column("subject_id", sa.BigInteger(), nullable=False, comment="Row of that table."),
         sa.Column("rule", sa.Text(), nullable=False, comment="Rule code."),
         sa.Column("rule_version", sa.BigInteger(), nullable=False, comment="Version of the rule."),
-        sa.Column("severity", sa.Text(), nullable=False, comment="`exclude`, `warn`, `info`."),
+        sa.Column(
+            "severity",
+            sa.Text(),
+            nullable=False,
+            comment="`exclude`, `avoid` (where better rows exist), `warn`, `info`.",
+        ),
         sa.Column("sentence", sa.Text(), nullable=False, comment="What is wrong."),
         sa.Column("remedy", sa.Text(), nullable=False, comment="What to do."),
         sa.Column("value", sa.Float(precision=53), nullable=True, comment="Value found."),
