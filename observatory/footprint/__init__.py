@@ -3,10 +3,11 @@
 Start with `footprint(EnergyInput(...), Scenario(...))`; `load_factors` gives the registry.
 """
 
-from observatory.footprint.bills import footprint, footprint_examples, footprints, require_one_kind
+from observatory.footprint.bills import footprints, require_one_kind
+from observatory.footprint.detail import footprint, footprint_examples
 from observatory.footprint.energy import EnergyInput
 from observatory.footprint.factors import EDITIONS, Factor, FactorTable, load_factors
-from observatory.footprint.result import QUANTITIES, Bill, Footprint
+from observatory.footprint.result import QUANTITIES, Bill, Choice, Footprint
 from observatory.footprint.scenario import Scenario
 from observatory.footprint.zones import EXAMPLE_ZONES, Zone, resolve_zone
 
@@ -15,6 +16,7 @@ __all__ = [
     "EXAMPLE_ZONES",
     "QUANTITIES",
     "Bill",
+    "Choice",
     "EnergyInput",
     "Factor",
     "FactorTable",

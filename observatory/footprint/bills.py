@@ -1,14 +1,14 @@
 """Four bills for a request: energy, carbon, water and money, each with its interval.
 
-`footprint` bills one request, `footprints` many at once with the same draws. The value of a bill is
-the formula at the median of every input; `low` and `high` are p5 and p95 of the draws. A bill that
-cannot be made is None with a reason that names the flag which would give it.
+`footprints` bills many requests at once with the same draws; `detail.footprint` bills one and says
+more. The value of a bill is the formula at the median of every input; `low` and `high` are p5 and
+p95 of the draws. A bill that cannot be made is None with a reason that names the flag which would
+give it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -25,52 +25,35 @@ from observatory.footprint.uncertainty import (
     quantiles,
     repeat_draws,
     sensor_draws,
-    variance_shares,
 )
-from observatory.footprint.zones import EXAMPLE_ZONES, zones
+from observatory.footprint.zones import zones
 
 CHUNK = 64  #: estimates per block, so that a block of draws stays in the cache
-
-
-def footprint(
-    energy: EnergyInput, scenario: Scenario, factors: FactorTable | None = None
-) -> Footprint:
-    """Bills of one request, with variance shares and the layers of uncertainty kept apart."""
-    return footprints([energy], scenario, factors, detail=True)[0]
-
-
-def footprint_examples(
-    energy: EnergyInput, scenario: Scenario, factors: FactorTable | None = None
-) -> list[Footprint]:
-    """Bills in three contrasting zones, each marked as an example, for where no zone was given."""
-    out = []
-    for zone in EXAMPLE_ZONES:
-        made = footprint(energy, replace(scenario, zone=zone), factors)
-        out.append(replace(made, example=True))
-    return out
 
 
 def footprints(
     energies: Sequence[EnergyInput],
     scenario: Scenario,
     factors: FactorTable | None = None,
-    detail: bool = False,
 ) -> list[Footprint]:
     """Bills of many requests in one scenario, in the order given; shared inputs share draws."""
     table = load_factors() if factors is None else factors
     resolved = {device: resolve(scenario, table, device) for device in {e.device for e in energies}}
     out: list[Footprint | None] = [None] * len(energies)
     inside = [covered(e, scenario.boundary, scenario.active_share) for e in energies]
+    key = scenario.key
     for indexes in _blocks(energies, inside):
         block = [energies[i] for i in indexes]
         factor = resolved[block[0].device]
         within = [inside[i] for i in indexes]
-        mids = _values(block, within, factor, scenario)
+        mids = medians(block, within, factor, scenario)
         bands = _bands(draws(block, scenario, factor, within))
         for row, index in enumerate(indexes):
             bills = _bills(row, mids, bands, energies[index], inside[index], factor, scenario)
-            made = _assemble(bills, energies[index], inside[index], factor, scenario, table)
-            out[index] = _detailed(made, energies[index], factor, scenario) if detail else made
+            made = _assemble(
+                bills, energies[index], inside[index], factor, scenario, (table.edition, key)
+            )
+            out[index] = made
     return [made for made in out if made is not None]
 
 
@@ -131,7 +114,7 @@ def _use(block: Sequence[EnergyInput], inside: Sequence[Covered], gains: Amount)
     )
 
 
-def _values(
+def medians(
     block: Sequence[EnergyInput],
     inside: Sequence[Covered],
     resolved: Resolved,
@@ -212,7 +195,7 @@ def _assemble(
     inside: Covered,
     resolved: Resolved,
     scenario: Scenario,
-    table: FactorTable,
+    identity: tuple[str, str],
 ) -> Footprint:
     basis, money = _headline_cost(bills, scenario, resolved)
     notes = list(resolved.notes)
@@ -239,7 +222,7 @@ def _assemble(
         complete=not inside.missing,
         zone=scenario.zone,
         zone_name=zones()[scenario.zone].name if scenario.zone else None,
-        edition=table.edition,
+        edition=identity[0],
         kind=resolved.kind,
         provenance=energy.provenance,
         method=energy.method or energy.provenance,
@@ -247,7 +230,7 @@ def _assemble(
         factor_ids=tuple(sorted(used)),
         assumed=resolved.assumed(roles),
         notes=tuple(notes),
-        scenario_key=scenario.key,
+        scenario_key=identity[1],
         label=energy.label,
         energy=energy,
         draws=scenario.draws,
@@ -282,35 +265,6 @@ def _headline_cost(
         if role not in resolved.missing:  # a price was given: something else is missing
             return None, bills[COST_NAMES[basis]]
     return None, Bill(reason="no price: --tariff (USD/kWh) or --gpu-price (USD/h) gives it")
-
-
-def _detailed(
-    made: Footprint, energy: EnergyInput, resolved: Resolved, scenario: Scenario
-) -> Footprint:
-    """Add variance shares and the bands of repeatability and of systematics alone."""
-    inside = [covered(energy, scenario.boundary, scenario.active_share)]
-    if inside[0].joules is None:
-        return made
-    n, seed = scenario.draws, scenario.seed
-    inputs: dict[str, Floats] = {energy.sensor_id: sensor_draws(energy, n, seed)}
-    own = repeat_draws(energy, n, seed)
-    if not isinstance(own, float):
-        inputs["repeatability"] = own
-    for factor in resolved.factors.values():
-        values = draws_of(factor, n, seed)
-        if not isinstance(values, float):
-            inputs[factor.id] = values
-    full = draws([energy], scenario, resolved, inside)
-    shares = {name: variance_shares(values[0], inputs) for name, values in full.items()
-              if name in QUANTITIES}  # fmt: skip
-    layers = {}
-    for layer, repeat in (("repeatability", True), ("systematic", False)):
-        part = draws([energy], scenario, resolved, inside, repeat=repeat, shared=not repeat)
-        for name in QUANTITIES:
-            if name in part:
-                low, _, high = (float(q) for q in quantiles(np.array(part[name]))[:, 0])
-                layers[f"{name}.{layer}"] = (low, high)
-    return replace(made, variance_shares=shares, layers=layers)
 
 
 def require_one_kind(made: Iterable[Footprint]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from observatory.errors import InputError
-from observatory.footprint.bills import draws, footprint, require_one_kind
+from observatory.footprint.bills import draws, footprints, require_one_kind
 from observatory.footprint.energy import EnergyInput, covered
 from observatory.footprint.factors import FactorTable, load_factors
 from observatory.footprint.resolve import resolve
@@ -88,6 +88,7 @@ class Change:
     statements: tuple[Statement, ...]
     break_even: Mapping[str, float]
     missing: Mapping[str, str]  #: quantity -> why it cannot be compared
+    notes: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -119,7 +120,7 @@ def compare(a: Case, b: Case, factors: FactorTable | None = None) -> Change:
             f"compare: boundaries differ ({a.scenario.boundary}, {b.scenario.boundary}): say "
             "--boundary for both"
         )
-    made = [footprint(case.energy, case.scenario, table) for case in (a, b)]
+    made = [footprints([case.energy], case.scenario, table)[0] for case in (a, b)]
     require_one_kind(made)
     sides = [case_draws(case.energy, case.scenario, table, m.cost_basis)
              for case, m in zip((a, b), made, strict=True)]  # fmt: skip
@@ -144,7 +145,21 @@ def compare(a: Case, b: Case, factors: FactorTable | None = None) -> Change:
         tuple(statements),
         _break_even(made[0], made[1]),
         missing,
+        _unlike(made[0], made[1]),
     )
+
+
+def _unlike(a: Footprint, b: Footprint) -> tuple[str, ...]:
+    """What makes the two hard to compare, as sentences."""
+    out = []
+    if a.covers and b.covers and a.covers != b.covers:
+        out.append(
+            f"the energy of A covers {'+'.join(a.covers)}, that of B {'+'.join(b.covers)}: the "
+            "difference contains the parts that only one has"
+        )
+    if a.method != b.method:
+        out.append(f"energy was obtained differently: A {a.method}, B {b.method}")
+    return tuple(out)
 
 
 def case_draws(

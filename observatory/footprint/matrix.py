@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from observatory.errors import InputError, UnknownNameError
-from observatory.footprint.bills import footprint, require_one_kind
+from observatory.footprint.bills import require_one_kind
+from observatory.footprint.detail import footprint
 from observatory.footprint.energy import J_PER_WH, EnergyInput
 from observatory.footprint.factors import FactorTable, load_factors, read_text
 from observatory.footprint.hourly import HourlySeries, wue_series

@@ -54,6 +54,16 @@ class Bill:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """What one bill would be under another choice: a number of its own, not part of an interval."""
+
+    choice: str  #: `boundary`, `hydro rule` or `kind`
+    option: str
+    quantity: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
 class Footprint:
     """The bills of one request in one scenario. Units stand in the names.
 
@@ -93,6 +103,7 @@ class Footprint:
     seed: int = 0
     variance_shares: Mapping[str, tuple[tuple[str, float], ...]] = field(default_factory=dict)
     layers: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    choices: tuple[Choice, ...] = ()
     energy: EnergyInput | None = None  #: the request that was billed
 
     @property
@@ -133,6 +144,8 @@ class Footprint:
                 out[f.name] = {base: bill_json(bill) for base, bill in value.items()}
             elif f.name == "energy":
                 out["request"] = None if value is None else asdict(value)
+            elif f.name == "choices":
+                out[f.name] = [asdict(choice) for choice in value]
             elif f.name == "variance_shares":
                 out[f.name] = {k: [list(pair) for pair in v] for k, v in value.items()}
             else:

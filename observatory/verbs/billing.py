@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from observatory.errors import InputError
-from observatory.units import show_interval
+from observatory.units import show, show_interval
 from observatory.verbs.tables import print_table
 
 if TYPE_CHECKING:
-    from observatory.footprint import FactorTable, Footprint, Scenario
+    from observatory.footprint import Bill, FactorTable, Footprint, Scenario
     from observatory.footprint.energy import EnergyInput
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -146,6 +146,56 @@ def units_per_request(unit: str, energy: EnergyInput, accuracy: float | None) ->
     return "per correct answer", 1.0 / accuracy
 
 
+def interval(bill: Bill, unit: str) -> str:
+    """`value [p5 – p95] unit`; the value alone where it is exact."""
+    if bill.value is None or bill.low is None or bill.high is None:
+        return show(bill.value, unit)
+    if bill.high - bill.low <= 1e-9 * abs(bill.value):
+        return show(bill.value, unit)
+    return show_interval(bill.low, bill.value, bill.high, unit)
+
+
+def unit_of(quantity: str) -> str:
+    """The registered unit of a billed quantity."""
+    for prefix, unit in (("co2e", "co2e_g"), ("water", "water_l")):
+        if quantity.startswith(prefix):
+            return unit
+    return quantity
+
+
+def print_csv(rows: Sequence[dict[str, Any]]) -> None:
+    """Rows as CSV on standard output; missing is an empty cell."""
+    import csv
+    import sys
+
+    writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+def used_factors(made: Sequence[Footprint], table: FactorTable) -> list[dict[str, Any]]:
+    """The registry's rows behind some bills, by id: value, unit, edition, source, licence.
+
+    Numbers that the reader stated are in the request and carry no row.
+    """
+    from dataclasses import asdict
+
+    ids = sorted({i for m in made for i in m.factor_ids})
+    known = {f.id: f for f in table.current()}
+    return [{"id": i} | asdict(known[i]) for i in ids if i in known]
+
+
+def print_sources(made: Sequence[Footprint], table: FactorTable) -> None:
+    """Where each factor comes from."""
+    lines = [
+        f"{row['id']} = {row['value']:g} {row['unit']} ({row['edition']}, {row['evidence']}): "
+        f"{row['source']}"
+        for row in used_factors(made, table)
+    ]
+    click.echo("Factors used")
+    print_lines(lines)
+
+
 def print_footprints(made: Sequence[Footprint], work: tuple[str, float]) -> None:
     """A row a quantity, a column a zone; value with p5 to p95; what qualifies them below."""
     phrase, scale = work
@@ -158,13 +208,23 @@ def print_footprints(made: Sequence[Footprint], work: tuple[str, float]) -> None
         cells = [b[quantity] for b in bills]
         if quantity in OPTIONAL and all(c.value is None for c in cells):
             continue
-        unit = "co2e_g" if quantity.startswith("co2e") else quantity
-        unit = "water_l" if quantity.startswith("water") else unit
-        rows.append([name, *(show_interval(c.low, c.value, c.high, unit) for c in cells)])
+        rows.append([name, *(interval(c, unit_of(quantity)) for c in cells)])
         reasons = dict.fromkeys(c.reason for c in cells if c.value is None and c.reason)
         notes += [f"{name}: – because {reason}" for reason in reasons]
     print_table(title, ["", *(f"#{m.zone or 'stated'}" for m in made)], rows)
-    print_lines([*_qualify(made), *notes])
+    print_lines([*_qualify(made), *_others(made, scale), *notes])
+
+
+def _others(made: Sequence[Footprint], scale: float) -> list[str]:
+    """What the bills would be under another hydro rule or kind of carbon: choices, not errors."""
+    out = []
+    for m in made:
+        for c in m.choices:
+            if c.choice != "boundary":
+                amount = show(c.value * scale, unit_of(c.quantity))
+                where = f"{m.zone}: " if m.zone and len(made) > 1 else ""
+                out.append(f"{where}{NAMES[c.quantity]}: {amount} with {c.choice} {c.option}")
+    return out
 
 
 def _qualify(made: Sequence[Footprint]) -> list[str]:

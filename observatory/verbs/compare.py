@@ -145,6 +145,7 @@ def change_json(change: Change, example: bool) -> dict[str, Any]:
         ],
         "break_even_of_b": dict(change.break_even),
         "missing": dict(change.missing),
+        "notes": list(change.notes),
     }
 
 
@@ -157,8 +158,7 @@ def print_change(change: Change, example: bool) -> None:
     rows = []
     for s in change.statements:
         quantity = s.quantity
-        unit = "co2e_g" if quantity.startswith("co2e") else quantity
-        unit = "water_l" if quantity.startswith("water") else unit
+        unit = billing.unit_of(quantity)
         c = s.comparison
         rows.append([billing.NAMES[quantity], show(s.value_a, unit), show(s.value_b, unit),
                      f"{c.ratio_mid:.3f} [{c.ratio_low:.3f} – {c.ratio_high:.3f}]",
@@ -167,6 +167,7 @@ def print_change(change: Change, example: bool) -> None:
     a = change.a
     lines = [f"boundary {a.boundary}, edition {a.edition}, carbon {a.kind}, energy {a.method}; "
              f"{a.draws} shared draws, seed {a.seed}"]  # fmt: skip
+    lines += change.notes
     lines += [f"{billing.NAMES[q]}: – because {why}" for q, why in change.missing.items()]
     units = {"carbon_intensity_g_per_kwh": "gCO2e/kWh", "ewif_l_per_kwh": "L/kWh of EWIF",
              "tariff_usd_per_kwh": "USD/kWh"}  # fmt: skip

@@ -58,7 +58,18 @@ def run(given: dict[str, Any], json_: bool) -> None:
     """Compute in the mode asked for and print it with its departure from ours."""
     made = result(given)
     if json_:
-        options.print_json(asdict(made) | {"water_l": made.water_l, "departure": made.departure})
+        options.print_json(
+            asdict(made)
+            | {
+                "water_l": made.water_l,
+                "departure": made.departure,
+                "boundary": "facility",
+                "kind": "stated",
+                "zone": None,
+                "edition": None,
+                "method": made.mode,
+            }
+        )
         return
     rows = [
         ["energy", show(made.energy_wh, "energy_wh")],

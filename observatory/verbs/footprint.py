@@ -73,10 +73,12 @@ SCI_UNITS = ("request", "output-token", "million-tokens")
 @click.option("--accuracy", type=float, help="Share of answers that are correct.")
 @click.option("--ladder", is_flag=True, help="Show each boundary beside published figures.")
 @click.option("--sci", type=click.Choice(SCI_UNITS), help="Show the SCI score with this R.")
+@click.option("--sources", is_flag=True, help="List the factors used, with their sources.")
+@click.option("--csv", "csv_", is_flag=True, help="Print CSV and nothing else: a row a zone.")
 @compat_modes.mode_options
 @options.as_json
-def command(json_: bool, per: str, accuracy: float | None, ladder: bool, sci: str | None,
-            **given: Any) -> None:  # fmt: skip
+def command(json_: bool, csv_: bool, sources: bool, per: str, accuracy: float | None,
+            ladder: bool, sci: str | None, **given: Any) -> None:  # fmt: skip
     """Carbon, water and money of energy that you state, with intervals.
 
     \b
@@ -102,12 +104,25 @@ def command(json_: bool, per: str, accuracy: float | None, ladder: bool, sci: st
     if json_:
         options.print_json(_document(made, work, scores, ladder, energy, chosen, table))
         return
+    if csv_:
+        billing.print_csv([{"per": work[0]} | replace_bills(m, work[1]) for m in made])
+        return
     billing.print_footprints(made, work)
     for m, score in zip(made, scores, strict=False):
         click.echo(f"  SCI {m.zone or 'stated'}: {score['sci_g']:.6g} gCO2e per "
                    f"{score['functional_unit']} (ISO/IEC 21031)")  # fmt: skip
+    if sources:
+        billing.print_sources(made, table)
     if ladder:
         _print_ladder(energy, chosen[0][0], table)
+
+
+def replace_bills(made: Footprint, scale: float) -> dict[str, Any]:
+    """The flat row of a footprint for `scale` times the work."""
+    out = made.row()
+    for name, bill in made.per(scale).items():
+        out |= {name: bill.value, f"{name}_low": bill.low, f"{name}_high": bill.high}
+    return out
 
 
 def _bill(energy: EnergyInput, scenario: Scenario, table: FactorTable, example: bool) -> Footprint:
@@ -190,6 +205,7 @@ def _document(
     for m in made:
         bills = {name: bill_json(bill) for name, bill in m.per(work[1]).items()}
         out["footprints"].append(m.to_json() | bills)
+    out["factors"] = billing.used_factors(made, table)
     if scores:
         out["sci"] = scores
     if ladder:

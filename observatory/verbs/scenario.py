@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from observatory.units import show_interval
 from observatory.verbs import billing, compare, options
 from observatory.verbs.tables import print_table
 
@@ -22,8 +21,9 @@ HEADS = ("energy", "carbon", "water", "money")
 
 @click.command(name="scenario")
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option("--csv", "csv_", is_flag=True, help="Print CSV and nothing else: one row each.")
 @options.as_json
-def command(file: Path, json_: bool) -> None:
+def command(file: Path, csv_: bool, json_: bool) -> None:
     """Bills of one request over a matrix of zones, hours, PUE, WUE, utilisation, …
 
     \b
@@ -41,6 +41,9 @@ def command(file: Path, json_: bool) -> None:
     spec = load_scenario_file(file)
     table = load_factors(spec.factors, spec.edition)
     points = run(spec, table)
+    if csv_:
+        billing.print_csv([dict(p.coordinates) | p.bills.row() for p in points])
+        return
     cases = [Case(p.label or "the request", spec.request, p.scenario) for p in points]
     changes = [
         compare_cases(cases[0], case, table) for case in cases[1:]
@@ -60,10 +63,7 @@ def _print(points: list[Point], changes: list[Change]) -> None:
     rows: list[list[Any]] = []
     for p in points:
         bills = p.bills.bills()
-        cells = [
-            show_interval(bills[q].low, bills[q].value, bills[q].high, unit)
-            for q, unit in SHOWN.items()
-        ]
+        cells = [billing.interval(bills[q], unit) for q, unit in SHOWN.items()]
         rows.append([" ".join(str(p.coordinates[axis]) for axis in axes), *cells])
     print_table("Bills per request", [" ".join(axes), *(f"#{h}" for h in HEADS)], rows)
     first = points[0].bills

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -83,6 +85,39 @@ def test_units_of_work(capsys: Capture) -> None:
     for arguments, factor in per.items():
         made = loads(capsys, *PLAIN, *arguments)["footprints"][0]
         assert made["water_l"]["value"] == pytest.approx(factor * one)
+
+
+def test_csv_and_sources(capsys: Capture, tmp_path: Path) -> None:
+    code, out, _ = call(capsys, *PLAIN, "--csv", "--per", "1000-requests")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert code == 0 and len(rows) == 1
+    assert float(rows[0]["water_l"]) == pytest.approx(16.90456)
+    assert rows[0]["cost_usd"] == "" and "--tariff" in rows[0]["cost_reason"]
+    for name in ("boundary", "zone", "edition", "kind", "method"):
+        assert name in rows[0]
+    _, out, _ = call(capsys, "footprint", "--it-energy-wh", "4", "--zone", "FRA", "--sources")
+    flat = " ".join(out.split())
+    assert "pue:industry = 1.54 1 (2026.1, assumed): https://" in flat
+    made = loads(capsys, "footprint", "--it-energy-wh", "4", "--zone", "FRA")
+    assert {f["id"] for f in made["factors"]} == set(made["footprints"][0]["factor_ids"])
+    assert all(f["source"] for f in made["factors"])
+    (tmp_path / "s.yaml").write_text("request: {it_energy_wh: 4}\nmatrix: {pue: [1.1, 1.5]}\n")
+    _, out, _ = call(capsys, "scenario", str(tmp_path / "s.yaml"), "--csv")
+    assert [row["pue"] for row in csv.DictReader(io.StringIO(out))] == ["1.1", "1.5"]
+
+
+def test_choices_are_numbers_of_their_own(capsys: Capture) -> None:
+    made = loads(capsys, "footprint", "--it-energy-wh", "1000", "--pue", "1", "--wue", "0",
+                 "--zone", "USA")["footprints"][0]  # fmt: skip
+    by = {(c["choice"], c["option"]): c["value"] for c in made["choices"]}
+    assert by["hydro rule", "allocated"] == pytest.approx(2.0678)
+    assert made["water_l"]["value"] == pytest.approx(1.1317)
+    assert by["kind", "average-direct"] != made["co2e_operational_g"]["value"]
+    assert by["boundary", "wall"] == pytest.approx(1000)
+    assert ("boundary", "device") not in by  # only the sum is known
+    assert ("kind", "marginal") not in by
+    _, out, _ = call(capsys, "footprint", "--it-energy-wh", "1000", "--pue", "1", "--zone", "SWE")
+    assert "mL with hydro rule allocated" in " ".join(out.split())
 
 
 def test_sci_and_ladder(capsys: Capture) -> None:

@@ -61,6 +61,14 @@ def test_choices_are_never_mixed() -> None:
     assert "--cost-basis" in mixed.missing["cost_usd"]
 
 
+def test_unequal_cover_is_said() -> None:
+    scenario = Scenario(zone="USA")
+    part, whole = EnergyInput(device_j=5.0), EnergyInput(device_j=5.0, host_j=1.0, idle_j=1.0)
+    change = compare(Case("part", part, scenario), Case("whole", whole, scenario))
+    assert any("A covers device, that of B device+host+idle" in note for note in change.notes)
+    assert _move(scenario, scenario).notes == ()
+
+
 def test_unknown_energy_compares_nothing() -> None:
     energy = EnergyInput(reasons={"device": "no sensor"})
     change = _move(Scenario(zone="USA"), Scenario(zone="SWE"), energy)
