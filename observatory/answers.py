@@ -23,9 +23,13 @@ from observatory.footprint import (
     FactorTable,
     Footprint,
     Scenario,
+    footprint,
     footprints,
     load_factors,
 )
+from observatory.footprint import comparison as footprint_comparison
+from observatory.footprint.ladder import Rung, ladder
+from observatory.footprint.resolve import resolve
 from observatory.records import RunStatus, Workload
 from observatory.runtime import roofline
 from observatory.runtime.fit import Fit
@@ -329,21 +333,78 @@ def estimate(
     `scenario` without a zone bills in three contrasting example zones. Raises InputError where
     nothing was measured yet, UnknownNameError for a model without a fit.
     """
+    bare = energy_inputs(engine, workload, model)
+    table = load_factors() if factors is None else factors
+    billed = _bill([e for e, _ in bare], [i for _, i in bare], scenario or Scenario(), table)
+    return sorted(billed, key=lambda e: (e.runtime_s, e.model, e.configuration_key))
+
+
+def energy_inputs(
+    engine: Engine, workload: Workload, model: str | None = None
+) -> list[tuple[Estimate, EnergyInput]]:
+    """Each measured configuration's request before it is billed: times, and joules by component.
+
+    Raises as `estimate` does.
+    """
     if workload.prompt_tokens is None or workload.output_tokens is None:
         raise InputError("an estimate needs prompt and output tokens: give --prompt and --output")
     rows = _rows_for(engine, model)
-    table = load_factors() if factors is None else factors
     energy = fits(engine, None)
     known = capabilities(engine)
     with engine.connect() as connection:
         ceilings = Ceilings(connection)
         reasons = _energy_reasons(engine)
-        bare = [
+        return [
             _estimate_one(row, workload, energy, ceilings, reasons, known)
             for row in plain_rows(rows)
         ]
-    billed = _bill([e for e, _ in bare], [i for _, i in bare], scenario or Scenario(), table)
-    return sorted(billed, key=lambda e: (e.runtime_s, e.model, e.configuration_key))
+
+
+def compare(
+    engine: Engine, workload: Workload, scenario: Scenario, a: str, b: str
+) -> footprint_comparison.Change:
+    """What moving one request from configuration `a` to `b` (their keys) saves, on shared draws.
+
+    Raises InputError for an unknown key, or a scenario without a zone.
+    """
+    cases = [_one(engine, workload, key) for key in (a, b)]
+    names = [f"{e.model} on {e.configuration}" for e, _ in cases]
+    if cases[0][0].configuration == cases[1][0].configuration:
+        names = [e.model for e, _ in cases]
+    first, second = (
+        footprint_comparison.Case(name, joules, scenario)
+        for name, (_, joules) in zip(names, cases, strict=True)
+    )
+    return footprint_comparison.compare(first, second)
+
+
+def bill_in_detail(
+    engine: Engine, workload: Workload, scenario: Scenario, key: str
+) -> tuple[Footprint, tuple[Rung, ...]]:
+    """One configuration's bills with variance shares, and its ladder of boundaries.
+
+    Raises InputError for an unknown key, or a scenario without a zone.
+    """
+    _, joules = _one(engine, workload, key)
+    table = load_factors()
+    pue = resolve(scenario, table, joules.device).factors["pue"].value
+    return footprint(joules, scenario, table), ladder(joules, pue, scenario.active_share)
+
+
+def bills_by_zone(
+    engine: Engine, workload: Workload, scenario: Scenario, key: str, zones: Sequence[str]
+) -> pd.DataFrame:
+    """One configuration's bills in each of `zones`, all else as the scenario has it."""
+    _, joules = _one(engine, workload, key)
+    made = [footprints([joules], replace(scenario, zone=zone))[0] for zone in zones]
+    return pd.DataFrame([{"zone_name": f.zone_name, **f.row()} for f in made])
+
+
+def _one(engine: Engine, workload: Workload, key: str) -> tuple[Estimate, EnergyInput]:
+    found = [pair for pair in energy_inputs(engine, workload) if pair[0].configuration_key == key]
+    if not found:
+        raise InputError(f"no configuration {key!r}: `observatory show fits` lists them")
+    return found[0]
 
 
 def _rows_for(engine: Engine, model: str | None) -> pd.DataFrame:
