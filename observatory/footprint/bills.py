@@ -162,13 +162,13 @@ def _reason(name: str, energy: EnergyInput, resolved: Resolved, scenario: Scenar
     missing = resolved.missing
     needs = {
         "co2e_operational_g": ("ci",),
-        "co2e_embodied_g": ("embodied",),
-        "co2e_total_g": ("ci", "embodied"),
+        "co2e_embodied_g": ("embodied", "life", "active"),
+        "co2e_total_g": ("ci", "embodied", "life", "active"),
         "water_on_site_l": ("wue",),
         "water_off_site_l": ("ewif",),
         "water_l": ("wue", "ewif"),
         "cost_electricity_usd": ("tariff",),
-        "cost_own_usd": ("tariff",),
+        "cost_own_usd": ("tariff", "life", "active"),
         "cost_cloud_usd": ("price",),
     }
     for role in needs.get(name, ()):

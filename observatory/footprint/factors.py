@@ -305,6 +305,8 @@ def lint(rows: Iterable[Factor]) -> list[str]:
             out.append(f"{row.id} ({row.edition}): listed twice")
         if row.edition not in EDITIONS and not row.is_user:
             out.append(f"{row.id}: unknown edition {row.edition!r}")
+        elif row.year is not None and not row.is_user and row.year > int(row.edition[:4]):
+            out.append(f"{row.id} ({row.edition}): data of {row.year} in an older edition")
         seen.add((row.id, row.edition))
     return out
 

@@ -39,7 +39,7 @@ def outputs(use: Use, v: Mapping[str, Amount], scenario: Scenario) -> dict[str, 
     out: dict[str, Amount] = {"energy_wh": at_j / J_PER_WH}
     if "ci" in v:
         out["co2e_operational_g"] = carbon.operational_g(at_j, v["ci"])
-    if "embodied" in v and use.device_s is not None:
+    if {"embodied", "life", "active"} <= set(v) and use.device_s is not None:
         mass = v["embodied"] + v.get("server", 0.0)
         share = carbon.embodied_g(mass, 1.0, v["life"], v["active"])
         out["co2e_embodied_g"] = use.device_s * share
@@ -69,7 +69,8 @@ def _money(at_j: Amount, use: Use, v: Mapping[str, Amount], s: Scenario) -> dict
     out: dict[str, Amount] = {}
     if "tariff" in v:
         out["cost_electricity_usd"] = cost.electricity_usd(at_j, v["tariff"])
-        if s.capex_usd is not None and use.device_s is not None:
+        known = s.capex_usd is not None and {"life", "active"} <= set(v)
+        if known and s.capex_usd is not None and use.device_s is not None:
             unit = cost.amortised_usd(s.capex_usd, 1.0, v["life"], v["active"])
             out["cost_own_usd"] = out["cost_electricity_usd"] + use.device_s * unit
     if "price" in v and use.device_s is not None:

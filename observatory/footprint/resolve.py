@@ -210,6 +210,9 @@ class _Builder:
                 self.factors[role] = given(kind, stated, flag)
             elif found is not None:
                 self.factors[role] = found
+            else:
+                edition = self.table.edition
+                self.missing[role] = f"no {kind} in edition {edition}: {flag} gives it"
 
     def _device(self, role: str, kind: str, device: str | None) -> None:
         zone = resolve_device(device) if device else None

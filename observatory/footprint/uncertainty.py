@@ -42,14 +42,20 @@ def _bins(n: int) -> Floats:
     return grid
 
 
-@lru_cache(maxsize=512)
 def normals(name: str, n: int = DRAWS, seed: int = 0) -> Floats:
     """`n` stratified standard normals that belong to the input `name`; read-only, shape (n,)."""
+    return (_cached if n <= DRAWS else _normals)(name, n, seed)
+
+
+def _normals(name: str, n: int, seed: int) -> Floats:
     digest = hashlib.blake2b(f"{seed}\x1f{name}".encode(), digest_size=16).digest()
     generator = np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "big")))
     out: Floats = _bins(n)[generator.permutation(n)]
     out.setflags(write=False)
     return out
+
+
+_cached = lru_cache(maxsize=512)(_normals)  # 40 MB at the usual count; larger ones are not kept
 
 
 def draws_of(factor: Factor, n: int = DRAWS, seed: int = 0) -> Floats | float:

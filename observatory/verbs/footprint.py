@@ -43,6 +43,11 @@ SCI_UNITS = ("request", "output-token", "million-tokens")
 )
 @billing.choices
 @billing.registry
+@click.option(
+    "--mix",
+    metavar="FUEL=SHARE,…",
+    help="Generation mix to take EWIF from: coal=0.3,gas=0.2,hydro=0.5.",
+)
 @click.option("--at", metavar="TIME", help="Bill one hour, such as 2025-07-01T14:00Z.")
 @click.option(
     "--hourly-intensity",
@@ -135,6 +140,7 @@ def _prepare(
     given: dict[str, Any],
 ) -> tuple[EnergyInput, FactorTable, list[tuple[Scenario, bool]], list[str]]:
     from observatory.footprint import EnergyInput, Scenario
+    from observatory.footprint.mix import ewif_of, parse_mix
     from observatory.footprint.moment import at_moment, parse_moment, with_scarcity
     from observatory.footprint.readers import read_aware
 
@@ -155,6 +161,10 @@ def _prepare(
     table = billing.table_of(given["factor_files"], given["edition"])
     fields = Scenario.__dataclass_fields__
     base = Scenario(**{k: v for k, v in given.items() if k in fields})
+    if given["mix"] is not None:
+        if base.ewif_l_per_kwh is not None:
+            raise InputError("--mix and --ewif exclude each other")
+        base = replace(base, ewif_l_per_kwh=ewif_of(parse_mix(given["mix"]), base, table))
     chosen = billing.example_scenarios(base, given["zones"])
     notes: list[str] = []
     if given["at"] is not None:

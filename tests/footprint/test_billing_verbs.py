@@ -106,6 +106,14 @@ def test_csv_and_sources(capsys: Capture, tmp_path: Path) -> None:
     assert [row["pue"] for row in csv.DictReader(io.StringIO(out))] == ["1.1", "1.5"]
 
 
+def test_a_stated_mix(capsys: Capture) -> None:
+    common = ("footprint", "--it-energy-wh", "1000", "--pue", "1", "--zone", "FRA")
+    for rule, litres in (("zero", 0.5 * 1.8019), ("allocated", 0.5 * (1.8019 + 17.0003))):
+        made = loads(capsys, *common, "--mix", "coal=0.5,hydro=0.5", "--hydro-rule", rule)
+        off = made["footprints"][0]["water_off_site_l"]["value"]
+        assert off == pytest.approx(litres)
+
+
 def test_choices_are_numbers_of_their_own(capsys: Capture) -> None:
     made = loads(capsys, "footprint", "--it-energy-wh", "1000", "--pue", "1", "--wue", "0",
                  "--zone", "USA")["footprints"][0]  # fmt: skip
@@ -117,7 +125,7 @@ def test_choices_are_numbers_of_their_own(capsys: Capture) -> None:
     assert ("boundary", "device") not in by  # only the sum is known
     assert ("kind", "marginal") not in by
     _, out, _ = call(capsys, "footprint", "--it-energy-wh", "1000", "--pue", "1", "--zone", "SWE")
-    assert "mL with hydro rule allocated" in " ".join(out.split())
+    assert "7.95 L with hydro rule allocated" in " ".join(out.split())
 
 
 def test_sci_and_ladder(capsys: Capture) -> None:
@@ -195,6 +203,9 @@ def test_user_factors_and_edition(capsys: Capture, tmp_path: Path) -> None:
         (("footprint", "--it-energy-wh", "4", "--zone", "FRA", "--at", "noon"), "ISO 8601"),
         (("footprint", "--it-energy-wh", "4", "--zone", "FRA", "--at", "2025-01-01T00:00Z"),
          "--hourly-intensity"),
+        (("footprint", "--it-energy-wh", "4", "--mix", "coal=0.5,wind=0.6"), "add to 1.1, not"),
+        (("footprint", "--it-energy-wh", "4", "--mix", "coal"), "needs FUEL=SHARE"),
+        (("footprint", "--it-energy-wh", "4", "--mix", "coal=x"), "not a number"),
         (("compare", "4Wh", "3Wh", "--zone-b", "SWE"), "exactly one --zone"),
         (("scenario", "none.yaml"), "cannot read"),
         (("recompute", "--db", "none.db"), "no database"),

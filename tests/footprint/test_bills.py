@@ -249,3 +249,13 @@ def test_many_at_once_equal_one_by_one_in_any_order() -> None:
     assert [m.label for m in together] == ["a", "b", "c", "d"]
     assert footprints(energies[::-1], scenario) == together[::-1]
     assert footprints([], scenario) == []
+
+
+def test_an_edition_without_a_lifetime_bills_no_embodied_carbon() -> None:
+    energy = EnergyInput(wall_j=1.0, busy_s=1.0, device="NVIDIA H100 80GB HBM3")
+    old = footprint(energy, Scenario(zone="FRA"), load_factors(edition="2025.1"))
+    assert old.co2e_embodied_g.value is None
+    assert "--lifetime-years" in (old.co2e_embodied_g.reason or "")
+    stated = Scenario(zone="FRA", lifetime_years=4.0, active_share=0.5)
+    new = footprint(energy, stated, load_factors(edition="2025.1"))
+    assert new.co2e_embodied_g.value is not None

@@ -39,6 +39,7 @@ def test_lint_catches_what_it_is_for() -> None:
         replace(row, low=2.0, high=1.0): "low <= value <= high",
         replace(row, low=1.0): "come together",
         replace(row, edition="1999.1"): "unknown edition",
+        replace(row, year=2031): "data of 2031 in an older edition",
         replace(row, kind="carbon_intensity.green"): "needs a kind",
         replace(row, evidence="hearsay"): "evidence",
     }
