@@ -8,7 +8,7 @@ takes one observation for each process and cell (the median of its windows).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,19 +42,23 @@ class Derived:
     fits: int
 
 
-def derive(engine: Engine) -> Derived:
-    """Make findings, summaries and fits again from all facts of the store, in one transaction."""
+def derive(engine: Engine, configurations: Collection[str] | None = None) -> Derived:
+    """Make findings, summaries and fits again from facts, in one transaction.
+
+    `configurations` limits it to those keys (what a run touched); without it everything is made
+    again. A derived row depends on the facts of its own configuration alone, so both ways give the
+    same rows.
+    """
     with engine.begin() as connection:
-        rows = reader.windows(connection)
+        rows = reader.windows(connection, configurations=configurations)
         findings = audit.audit_windows(plain_rows(rows))
-        writer.replace_findings(connection, findings)
         usable = mark_excluded(rows, findings)
-        summaries = list(summarise(usable))
         roofline = Ceilings(connection)
-        summaries = [roofline.beside(row) for row in summaries]
+        summaries = [roofline.beside(row) for row in summarise(usable)]
         fits = list(fit_all(usable))
-        writer.replace_derived(connection, schema.summary, summaries)
-        writer.replace_derived(connection, schema.fit, fits)
+        writer.replace_findings(connection, findings, configurations)
+        writer.replace_derived(connection, schema.summary, summaries, configurations)
+        writer.replace_derived(connection, schema.fit, fits, configurations)
     return Derived(len(findings), len(summaries), len(fits))
 
 

@@ -140,7 +140,7 @@ class Recorder:
         example zones.
         """
         self.update_run(status=str(status), ended_utc=utc_now(), **fields)
-        derived = derive(self._engine)
+        derived = derive(self._engine, {cell.configuration_key for cell in self.cells()})
         if derived.fits:
             request = Workload.request(*answers.covered_request(self._engine))
             chosen = scenario or Scenario()

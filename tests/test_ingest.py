@@ -93,6 +93,17 @@ def test_deriving_again_gives_the_same_rows(database: Path) -> None:
     assert dump() == before
 
 
+def test_deriving_one_configuration_leaves_the_others(database: Path) -> None:
+    synthetic.record(database, run_id="synthetic-2", model_name="Pythia-160M")
+    engine = open_read_only(database)
+    before = answers.summary(engine)
+    keys = set(before["configuration_key"])
+    assert len(keys) == 2
+    derive(open_database(database), {keys.pop()})
+    after = answers.summary(engine)
+    assert before.equals(after)
+
+
 def test_a_second_run_is_kept_beside_the_first(database: Path) -> None:
     cells, windows = count(database, "cell"), count(database, "window")
     synthetic.record(database, run_id="synthetic-2")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
@@ -24,7 +25,7 @@ def table(connection: Connection | Engine, which: Table) -> pd.DataFrame:
 def windows(
     connection: Connection | Engine,
     run_id: str | None = None,
-    configuration_key: str | None = None,
+    configurations: Collection[str] | None = None,
 ) -> pd.DataFrame:
     """Windows with their cell, run and machine, one row each, in a fixed order."""
     w, c, r = schema.window, schema.cell, schema.run
@@ -41,8 +42,8 @@ def windows(
     )  # fmt: skip
     if run_id is not None:
         query = query.where(c.c.run_id == run_id)
-    if configuration_key is not None:
-        query = query.where(c.c.configuration_key == configuration_key)
+    if configurations is not None:
+        query = query.where(c.c.configuration_key.in_(configurations))
     return frame(connection, query)
 
 

@@ -5,7 +5,7 @@ Facts are never updated. The only updates are the status of a run and of a cell 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -179,15 +179,30 @@ def add_reported(connection: Connection, source_key: str, rows: Iterable[Reporte
     )
 
 
-def replace_findings(connection: Connection, findings: Iterable[Finding]) -> None:
-    """Throw all findings away and store these."""
-    connection.execute(delete(schema.finding))
-    insert_new(connection, schema.finding, [as_row(f) for f in findings])
+def replace_findings(
+    connection: Connection,
+    findings: Iterable[Finding],
+    configurations: Collection[str] | None = None,
+) -> None:
+    """Throw the findings on windows (of these configurations) away and store these."""
+    f, w, c = schema.finding, schema.window, schema.cell
+    old = delete(f).where(f.c.subject == "window")
+    if configurations is not None:
+        mine = select(w.c.id).join(c, w.c.cell_id == c.c.id)
+        old = old.where(f.c.subject_id.in_(mine.where(c.c.configuration_key.in_(configurations))))
+    connection.execute(old)
+    insert_new(connection, f, [as_row(finding) for finding in findings])
 
 
 def replace_derived(
-    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    configurations: Collection[str] | None = None,
 ) -> None:
-    """Throw a derived table (`summary`, `fit`) away and store these rows."""
-    connection.execute(delete(table))
+    """Throw the rows of a derived table (of these configurations) away and store these."""
+    old = delete(table)
+    if configurations is not None:
+        old = old.where(table.c.configuration_key.in_(configurations))
+    connection.execute(old)
     insert_new(connection, table, rows)
