@@ -49,7 +49,7 @@ def footprints(
         mids = medians(block, within, factor, scenario)
         bands = _bands(draws(block, scenario, factor, within))
         for row, index in enumerate(indexes):
-            bills = _bills(row, mids, bands, energies[index], inside[index], factor, scenario)
+            bills = _bills(row, mids, bands, inside[index], factor, scenario)
             made = _assemble(
                 bills, energies[index], inside[index], factor, scenario, (table.edition, key)
             )
@@ -128,10 +128,7 @@ def medians(
 
 
 def _bands(made: Mapping[str, Floats]) -> dict[str, Floats]:
-    """p5, p50, p95 of every quantity, shape (3, len(block)).
-
-    Rows that are one shape times a number (no private noise) are sorted once.
-    """
+    """p5, p50, p95 of every quantity, shape (3, len(block))."""
     return {name: quantiles(np.array(values)) for name, values in made.items()}
 
 
@@ -139,7 +136,6 @@ def _bills(
     row: int,
     mids: Mapping[str, Floats],
     bands: Mapping[str, Floats],
-    energy: EnergyInput,
     inside: Covered,
     resolved: Resolved,
     scenario: Scenario,
@@ -154,11 +150,11 @@ def _bills(
             low, mid, high = (float(q) for q in bands[name][:, row])
             out[name] = Bill(float(mids[name][row, 0]), low, high, mid)
         else:
-            out[name] = Bill(reason=_reason(name, energy, resolved, scenario))
+            out[name] = Bill(reason=_reason(name, resolved, scenario))
     return out
 
 
-def _reason(name: str, energy: EnergyInput, resolved: Resolved, scenario: Scenario) -> str:
+def _reason(name: str, resolved: Resolved, scenario: Scenario) -> str:
     missing = resolved.missing
     needs = {
         "co2e_operational_g": ("ci",),
@@ -177,16 +173,14 @@ def _reason(name: str, energy: EnergyInput, resolved: Resolved, scenario: Scenar
     if name == "cost_own_usd" and scenario.capex_usd is None:
         return "no purchase price of a device: --capex gives it (USD)"
     if name == "cost_api_usd":
+        if None not in (scenario.api_input_usd_per_mtok, scenario.api_output_usd_per_mtok):
+            return "tokens of the request are unknown: --prompt and --output give them"
         return "no list price: --api-input-price and --api-output-price give it (USD/Mtoken)"
     if name == "water_withdrawal_l":
         return "no cycles of concentration: --cycles gives them"
     if name == "water_scarcity_l":
         return "no scarcity factors: --scarcity gives them (for example from an AWARE file)"
-    if name in ("co2e_embodied_g", "co2e_total_g", "cost_own_usd", "cost_cloud_usd"):
-        return (
-            "device time of the request is unknown: --busy-s gives it" if not energy.busy_s else ""
-        )
-    return "not computed"
+    return "device time of the request is unknown: --busy-s gives it"
 
 
 def _assemble(

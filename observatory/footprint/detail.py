@@ -75,21 +75,22 @@ def choices(energy: EnergyInput, scenario: Scenario, table: FactorTable) -> tupl
     for choice, option, other, quantity in options:
         if choice == "kind" and option == own:
             continue
-        value = _point(energy, other, table, quantity)
+        value = _point(energy, other, table, quantity, whole=choice == "boundary")
         if value is not None:
             out.append(Choice(choice, option, quantity, value))
     return tuple(out)
 
 
 def _point(
-    energy: EnergyInput, scenario: Scenario, table: FactorTable, quantity: str
+    energy: EnergyInput, scenario: Scenario, table: FactorTable, quantity: str, whole: bool
 ) -> float | None:
+    """The value of one quantity; None where it cannot be had, or (`whole`) is only a part."""
     try:
         resolved = resolve(scenario, table, energy.device)
     except InputError:  # the zone has no carbon intensity of that kind
         return None
     inside = covered(energy, scenario.boundary, scenario.active_share)
-    if inside.joules is None or inside.missing:
+    if inside.joules is None or (whole and inside.missing):
         return None
     found = medians([energy], [inside], resolved, scenario).get(quantity)
     return None if found is None else float(found[0, 0])

@@ -259,3 +259,23 @@ def test_an_edition_without_a_lifetime_bills_no_embodied_carbon() -> None:
     stated = Scenario(zone="FRA", lifetime_years=4.0, active_share=0.5)
     new = footprint(energy, stated, load_factors(edition="2025.1"))
     assert new.co2e_embodied_g.value is not None
+
+
+def test_choices_of_incomplete_energy() -> None:
+    """Another boundary needs all its parts; another hydro rule bills the same parts."""
+    made = footprint(EnergyInput(device_j=3600.0), Scenario(zone="SWE", pue=1.0))
+    by = {(c.choice, c.option): c.value for c in made.choices}
+    assert by["boundary", "device"] == 1.0
+    assert ("boundary", "wall") not in by
+    assert made.water_l.value is not None
+    assert by["hydro rule", "allocated"] > made.water_l.value
+
+
+def test_reasons_name_what_is_missing() -> None:
+    prices = Scenario(zone="FRA", api_input_usd_per_mtok=1.0, api_output_usd_per_mtok=2.0)
+    api = footprint(FULL, prices).costs["api"]
+    assert "--prompt" in (api.reason or "")
+    rented = footprint(FULL, Scenario(zone="FRA", gpu_price_usd_per_h=2.0)).costs["cloud"]
+    assert "--busy-s" in (rented.reason or "")
+    for bill in footprint(FULL, Scenario()).bills().values():
+        assert bill.value is not None or bill.reason
