@@ -52,6 +52,11 @@ class TransformersBackend:
         self._device = torch.device("cpu")
         self._peak: PeakMemory | None = None
 
+    @property
+    def model(self) -> Any:
+        """The loaded model itself, for a check beside the protocol; None before `load`."""
+        return self._loaded.model if self._loaded is not None else None
+
     def load(self, request: BackendRequest) -> BackendFacts:
         """Build or read the model. BackendError `refused`, `oom`, or `crashed` (unreal weights)."""
         started = time.perf_counter()
