@@ -92,6 +92,14 @@ CHOICES: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
 )  # fmt: skip
 
 
+def zone(function: F) -> F:
+    """`--zone`: one grid zone, with no default."""
+    return click.option(
+        "--zone", help="Grid zone, such as FRA, US-TX, cloud:aws:eu-west-1. "
+                       "Without one: three example zones side by side.",
+    )(function)  # fmt: skip
+
+
 def choices(function: F) -> F:
     """Every choice of a scenario but the zone."""
     for names, settings in reversed(CHOICES):

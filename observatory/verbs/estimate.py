@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from observatory.records import Workload
 from observatory.units import largest, show, show_interval
-from observatory.verbs import options
+from observatory.verbs import billing, options
 from observatory.verbs.tables import legend, percent, print_table
 
 if TYPE_CHECKING:
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
 @click.command(name="estimate")
 @click.option("--model", help="Only this model, by the name it was measured under.")
 @options.workload
-@options.scenario
+@billing.zone
+@billing.choices
+@billing.registry
 @options.database
 @options.as_json
 def command(
     model: str | None, prompt: int | None, output: int | None, batch: int, db: str, json_: bool,
-    **choices: Any,
+    factor_files: tuple[Path, ...], edition: str | None, **choices: Any,
 ) -> None:  # fmt: skip
     """Time, energy, carbon, water and money of one request, from the stored fits.
 
@@ -32,15 +35,18 @@ def command(
     """
     for name, value in (("--prompt", prompt), ("--output", output), ("--batch", batch)):
         options.at_least_one(name, value)
-    scenario = options.scenario_of(**choices)
 
     from observatory import answers
+    from observatory.footprint import Scenario
     from observatory.store.database import open_read_only
+
+    scenario = Scenario(**choices)
+    table = billing.table_of(factor_files, edition)
 
     engine = open_read_only(db)
     usual = answers.covered_request(engine)
     request = Workload.request(prompt or usual[0], output or usual[1], batch)
-    found = answers.estimate(engine, request, scenario, model)
+    found = answers.estimate(engine, request, scenario, model, table)
     if json_:
         options.print_json([e.to_json() for e in found])
         return

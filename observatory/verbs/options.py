@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from observatory.errors import InputError
-
-if TYPE_CHECKING:
-    from observatory.footprint import Scenario
 
 F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_DATABASE = "results/observatory.db"  #: as `observatory.store.database`, without its weight
@@ -41,41 +38,6 @@ def workload(function: F) -> F:
     ):
         function = option(function)
     return function
-
-
-def scenario(function: F) -> F:
-    """The choices under which joules are billed."""
-    for option in (
-        click.option("--gpu-price", type=float, metavar="USD/H",
-                     help="Price of one accelerator hour; without it $ has no rent in it."),
-        click.option("--tariff", type=float, metavar="USD/KWH",
-                     help="Electricity price; without a price $ is NULL."),
-        click.option("--wue", type=float, metavar="L/KWH", help="Water per kWh of IT energy."),
-        click.option("--pue", type=float, help="Facility energy over IT energy, 1 or more."),
-        click.option("--boundary", default="facility", show_default=True,
-                     help="What the joules cover: device, host, wall, facility."),
-        click.option("--zone", help="Grid zone, such as FRA, US-TX, cloud:aws:eu-west-1. "
-                                    "Without one: three example zones side by side."),
-    ):  # fmt: skip
-        function = option(function)
-    return function
-
-
-def scenario_of(
-    zone: str | None,
-    boundary: str,
-    pue: float | None,
-    wue: float | None,
-    tariff: float | None,
-    gpu_price: float | None,
-) -> Scenario:
-    """A Scenario from the options of `scenario`. Raises UnknownNameError, InputError."""
-    from observatory.footprint import Scenario
-
-    return Scenario(
-        zone=zone, boundary=boundary, pue=pue, wue_l_per_kwh=wue, tariff_usd_per_kwh=tariff,
-        gpu_price_usd_per_h=gpu_price,
-    )  # fmt: skip
 
 
 def print_json(value: Any) -> None:

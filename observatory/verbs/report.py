@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from observatory.verbs import options
+from observatory.verbs import billing, options
 from observatory.verbs.tables import legend, percent, print_table
 
 if TYPE_CHECKING:
@@ -15,16 +15,18 @@ if TYPE_CHECKING:
 
 @click.command(name="report")
 @click.argument("run_id", required=False)
-@options.scenario
+@billing.zone
+@billing.choices
 @options.database
 @options.as_json
 def command(run_id: str | None, db: str, json_: bool, **choices: Any) -> None:
     """The answer of RUN_ID (default: the newest run): fits, errors, bills, what failed."""
     from observatory import answers
     from observatory.errors import InputError
+    from observatory.footprint import Scenario
     from observatory.store.database import open_read_only, shown
 
-    scenario = options.scenario_of(**choices)
+    scenario = Scenario(**choices)
     engine = open_read_only(db)
     if run_id is None:
         known = answers.runs(engine)
