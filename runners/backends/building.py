@@ -26,6 +26,7 @@ from runners.backends.memory import available_bytes, resident_bytes
 #: Values drawn by one generator, and values drawn at a time: the piece stays in a core's own cache
 #: and below the size at which PyTorch would split one call over threads.
 _BLOCK, _PIECE = 1 << 18, 1 << 15
+_PAGE_BYTES = 4096  #: of memory; a larger page holds several
 _DEFAULT_STD = 0.02  #: where a configuration names no `initializer_range`
 
 
@@ -127,6 +128,7 @@ def build_random(
             "weights were untied",
         )
     check_weights(model)
+    check_pages(matrices)
     return model
 
 
@@ -184,20 +186,12 @@ def _fill_blocks(blocks: list[Any], numbers: range, std: float, seed: int) -> No
 def check_weights(model: Any) -> None:
     """Raise BackendError `crashed` where a weight or buffer is not a real value.
 
-    Vectors and buffers are read whole, matrices by their first 4096 values: NaN or infinity
-    anywhere, or a matrix without any spread, means memory that nobody wrote. On a CPU the process
-    must hold at least as many resident bytes as the weights have.
+    Vectors and buffers are read whole, matrices by their first 4096 values: NaN or infinity means
+    memory that nobody wrote, and so does a matrix without any spread. On a CPU the process must
+    hold at least as many resident bytes as the weights have.
     """
     for name, tensor in [*unique_parameters(model), *model.named_buffers()]:
-        if not tensor.is_floating_point():
-            untouched = tensor.dtype != torch.bool and tensor.numel() > 0
-            bad = untouched and bool((tensor == torch.iinfo(tensor.dtype).min).any())
-        else:
-            sample = tensor.detach().reshape(-1)[: 4096 if tensor.ndim >= 2 else None].float()
-            flat = tensor.ndim >= 2 and sample.numel() > 1 and not bool(sample.std() > 0)
-            is_matrix = isinstance(tensor, torch.nn.Parameter)
-            bad = not bool(sample.isfinite().all()) or (flat and is_matrix)
-        if bad:
+        if not _is_real(tensor):
             raise BackendError("crashed", f"{name} holds no real values after initialisation")
     device = next(model.parameters()).device
     resident = resident_bytes() if device.type == "cpu" else None
@@ -207,6 +201,32 @@ def check_weights(model: Any) -> None:
             f"{resident} bytes resident, {weight_bytes(model)} bytes of weights: "
             "untouched pages read one zero page",
         )
+
+
+def _is_real(tensor: Any) -> bool:
+    """Whether what was looked at is a value that somebody wrote (see `_poison`)."""
+    if not tensor.is_floating_point():
+        return tensor.dtype == torch.bool or not bool(
+            (tensor == torch.iinfo(tensor.dtype).min).any()
+        )
+    sample = tensor.detach().reshape(-1)[: 4096 if tensor.ndim >= 2 else None].float()
+    if not bool(sample.isfinite().all()):
+        return False
+    is_matrix = isinstance(tensor, torch.nn.Parameter) and tensor.ndim >= 2
+    return not is_matrix or sample.numel() < 2 or bool(sample.std() > 0)
+
+
+def check_pages(tensors: list[Any]) -> None:
+    """Raise BackendError `crashed` where pages of random matrices read as zero: never written.
+
+    One value in each 4 KiB is looked at; a drawn value is zero about never.
+    """
+    for tensor in tensors:
+        sample = tensor.detach().view(-1)[:: _PAGE_BYTES // tensor.element_size()]
+        if int(torch.count_nonzero(sample)) < 0.99 * sample.numel():
+            raise BackendError(
+                "crashed", "pages of the weights were never written: they all read one zero page"
+            )
 
 
 def check_logits(model: Any, vocabulary: int) -> Any:

@@ -53,9 +53,13 @@ def _cgroup_free(root: Path) -> int | None:
 
 
 def available_bytes(device: torch.device) -> int | None:
-    """Memory that a new allocation on `device` can use, in bytes; None where nothing tells."""
+    """Memory that a new allocation on `device` can use, in bytes; None where nothing tells.
+
+    On a GPU that is what the driver has free and what PyTorch keeps in reserve.
+    """
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + int(kept)
     bounds = [_status_bytes("MemAvailable", Path("/proc/meminfo")), _cgroup_free(_CGROUP)]
     known = [bound for bound in bounds if bound is not None]
     return min(known) if known else None

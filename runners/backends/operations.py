@@ -90,6 +90,12 @@ class Stream:
             self._cache.reset()
             self._empty = CacheMark(self._cache)
 
+    def close(self) -> None:
+        """Let go of the cache and of the step, which refer back to this object: memory is free at
+        once, not at the next garbage collection."""
+        self._cache = self._empty = None
+        del self.step
+
     def mark(self) -> CacheMark:
         """The present state of the cache."""
         return CacheMark(self._cache)
@@ -178,6 +184,7 @@ class PrefillOperation:
 
     def close(self) -> None:
         """Free cache and prompts."""
+        self._stream.close()
         del self._stream, self._prompts, self.token
 
 
@@ -207,6 +214,7 @@ class DecodeOperation:
 
     def close(self) -> None:
         """Free cache and tokens."""
+        self._stream.close()
         del self._stream, self._mark, self._starts, self.token
 
 
@@ -236,6 +244,7 @@ class RequestOperation:
 
     def close(self) -> None:
         """Free cache and prompts."""
+        self._stream.close()
         del self._stream, self._prompts, self.token
 
 

@@ -118,6 +118,14 @@ def test_memory_that_nobody_wrote_is_found(monkeypatch: pytest.MonkeyPatch) -> N
     assert caught.value.status == "crashed"
 
 
+def test_a_hole_in_the_weights_is_found() -> None:
+    matrix = torch.ones(64, 4096)
+    building.check_pages([matrix])
+    matrix[40:44] = 0.0  # 16 of 256 pages
+    with pytest.raises(BackendError, match="pages of the weights were never written"):
+        building.check_pages([torch.ones(3, 3), matrix])
+
+
 def test_vectors_and_buffers_that_were_forgotten_are_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

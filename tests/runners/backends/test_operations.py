@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -129,11 +131,21 @@ def test_units_of_work() -> None:
     assert units == {"prefill": 30, "decode": 12, "e2e": 42}
 
 
-def test_closing_frees_and_leaves_the_model_usable() -> None:
-    backend = tiny_models.load(tiny_models.LLAMA)
-    operation = backend.prepare("decode", Workload.decode(4, 2))
+@pytest.mark.parametrize("kv_cache", ["dynamic", "static"])
+@pytest.mark.parametrize("phase", ["prefill", "decode", "e2e"])
+def test_closing_frees_at_once_and_leaves_the_model_usable(phase: str, kv_cache: str) -> None:
+    backend = tiny_models.load(tiny_models.LLAMA, kv_cache=kv_cache)
+    decode = phase == "decode"
+    operation = backend.prepare(phase, Workload.decode(4, 2) if decode else Workload(4, 2))
     operation.run()
-    operation.close()
+    keys = weakref.ref(operation._stream._cache.layers[0].keys)  # type: ignore[attr-defined]
+    gc.disable()
+    try:
+        assert keys() is not None
+        operation.close()
+        assert keys() is None
+    finally:
+        gc.enable()
     again = backend.prepare("prefill", Workload.prefill(4))
     again.run()
     assert again.token.shape == (1, 1)  # type: ignore[attr-defined]
