@@ -6,6 +6,7 @@ Hub ids are `runners.models`' business: the measured process is given a folder t
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from runners.backends.base import BackendError
 from runners.backends.failures import first_line, require_memory, typed_failures
 from runners.backends.memory import available_bytes
 
+#: Bytes of an element that keeps its stored type; floating-point ones are converted.
+_KEPT = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "I16": 2, "I32": 4, "I64": 8}
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -35,6 +38,23 @@ def weight_files(folder: Path) -> list[Path]:
     raise BackendError("refused", f"{folder} holds no weights (*.safetensors)")
 
 
+def needed_bytes(files: list[Path], dtype: torch.dtype) -> int:
+    """Bytes of all tensors once floating-point ones are `dtype`; reads the headers only.
+
+    Raises SafetensorError for a file that is none.
+    """
+    from safetensors import safe_open
+
+    total = 0
+    for file in files:
+        with safe_open(file, framework="pt") as stored:
+            for key in stored.keys():  # noqa: SIM118 - not a mapping
+                part = stored.get_slice(key)
+                width = _KEPT.get(part.get_dtype(), dtype.itemsize)
+                total += math.prod(part.get_shape()) * width
+    return total
+
+
 def load_checkpoint(
     transformers: Any, checkpoint: str, *, device: torch.device, dtype: torch.dtype, attention: str
 ) -> Any:
@@ -48,9 +68,9 @@ def load_checkpoint(
 
     folder = Path(checkpoint).expanduser()
     files = weight_files(folder)
-    require_memory("weights", sum(f.stat().st_size for f in files), available_bytes(device), device)
     with typed_failures(f"loading {folder}"):
         try:
+            require_memory("weights", needed_bytes(files, dtype), available_bytes(device), device)
             model, report = transformers.AutoModelForCausalLM.from_pretrained(
                 folder,
                 dtype=dtype,
@@ -65,9 +85,21 @@ def load_checkpoint(
             raise BackendError("refused", f"cannot load {folder}: {first_line(error)}") from error
         _refuse_incomplete(folder, report)
         model.to(device)
+        if device.type == "cpu":
+            _take_memory(model)
     model.requires_grad_(False)
     model.eval()
     return model
+
+
+def _take_memory(model: Any) -> None:
+    """Copy the weights into the process's own memory.
+
+    Files in the wanted type are mapped, not read: the first passes would wait for the disk, the
+    file cache could drop pages in between, and a mapped tensor may lie off its natural alignment.
+    """
+    for parameter in model.parameters():
+        parameter.data = parameter.data.clone()
 
 
 def _refuse_incomplete(folder: Path, report: dict[str, Any]) -> None:

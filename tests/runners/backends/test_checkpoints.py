@@ -13,6 +13,7 @@ import torch
 from tiny_models import request
 
 from observatory.records import Weights, Workload
+from runners.backends import checkpoints
 from runners.backends.base import BackendError
 from runners.backends.transformers import TransformersBackend
 
@@ -64,6 +65,32 @@ def test_the_dtype_and_the_attention_are_those_asked_for(folder: Path) -> None:
     assert (facts.dtype, facts.attention) == ("bfloat16", "eager")
     assert facts.weight_bytes == 2 * facts.parameters
     assert all(p.dtype == torch.bfloat16 for p in backend._loaded.model.parameters())
+
+
+def test_weights_are_read_into_memory_and_not_mapped(folder: Path) -> None:
+    backend, _ = load_folder(folder)
+    mapped = [
+        line for line in Path("/proc/self/maps").read_text().splitlines() if str(folder) in line
+    ]
+    assert mapped == []
+    model = backend._loaded.model
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+
+
+def test_needed_bytes_are_those_of_the_wanted_type(original: Any, folder: Path) -> None:
+    files = [folder / "model.safetensors"]
+    count = sum(p.numel() for p in original.parameters())
+    assert checkpoints.needed_bytes(files, torch.float32) == 4 * count
+    assert checkpoints.needed_bytes(files, torch.bfloat16) == 2 * count
+
+
+def test_a_checkpoint_larger_than_memory_is_oom(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "available_bytes", lambda _device: 1000)
+    with pytest.raises(BackendError, match="weights need") as caught:
+        load_folder(folder)
+    assert caught.value.status == "oom"
 
 
 def test_pickled_weights_are_refused_unread(folder: Path) -> None:
