@@ -8,7 +8,8 @@ soon as it exists, so a kill at any moment loses the window under way and nothin
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from observatory.catalog.architecture import Architecture
 from observatory.ingest import Recorder
@@ -46,6 +47,7 @@ class Session:
 
     def __post_init__(self) -> None:
         self.profile: Profile = profile_named(self.plan.profile)
+        self.protocol = replace(self.protocol, shortened=self.out_of_time)
         self.window_s = self.protocol.target_s()
         self.pace = expect.Pace(0.0)
         self._status: dict[str, str] = {}
@@ -53,6 +55,7 @@ class Session:
         self._empty_idle: Window | None = None
         self._peaks_done: set[tuple[str, str, int | None]] = set()
         self._tick_done = False
+        self._loaded: dict[str, Any] = {}
         self.shortened = False
 
     # ------------------------------------------------------------------ the whole run
@@ -89,6 +92,10 @@ class Session:
     def _outcome(self) -> RunStatus:
         statuses = [str(cell.status) for cell in self.recorder.cells()]
         return RunStatus.DONE if set(statuses) <= {CellStatus.OK} else RunStatus.FAILED
+
+    def notes(self) -> dict[str, Any]:
+        """Facts of the run for its row: what was loaded, and whether time ran out."""
+        return {"loaded": self._loaded, "shortened": self.shortened}
 
     def out_of_time(self) -> bool:
         """Whether the rest would go past the profile's budget: one window a cell must do then."""
@@ -251,7 +258,15 @@ class Session:
             expected_parameters=self._architecture(target).parameters,
         )
         limit = max(LEAST_LOAD_TIMEOUT_S, self.plan.timeout_s)
-        return process.load(target.backend, request, limit)
+        facts = process.load(target.backend, request, limit)
+        self._loaded[target.label] = {
+            "load_s": facts.load_s,
+            "weight_bytes": facts.weight_bytes,
+            "libraries": facts.libraries,
+            "peak_memory_method": facts.peak_memory_method,
+            "notes": list(facts.notes),
+        }
+        return facts
 
     def _peaks(self, process: LocalProcess, target: Target) -> None:
         """This machine's ceilings, once for each number format and thread count."""
