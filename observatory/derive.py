@@ -17,6 +17,7 @@ import pandas as pd
 from sqlalchemy import Engine
 
 from observatory import audit
+from observatory.audit.bounds import StoreBounds
 from observatory.ceilings import Ceilings
 from observatory.errors import InputError
 from observatory.records import Finding
@@ -51,9 +52,10 @@ def derive(engine: Engine, configurations: Collection[str] | None = None) -> Der
     """
     with engine.begin() as connection:
         rows = reader.windows(connection, configurations=configurations)
-        findings = audit.audit_windows(plain_rows(rows))
-        usable = mark_excluded(rows, findings)
         roofline = Ceilings(connection)
+        findings = audit.audit_windows(rows, StoreBounds(connection, roofline))
+        usable = mark_excluded(rows, findings)
+        findings += audit.audit_cells(usable)
         summaries = [roofline.beside(row) for row in summarise(usable)]
         fits = list(fit_all(usable))
         writer.replace_findings(connection, findings, configurations)

@@ -47,6 +47,19 @@ def windows(
     return frame(connection, query)
 
 
+def reported(
+    connection: Connection | Engine, sources: Collection[str] | None = None
+) -> pd.DataFrame:
+    """Reported rows with the name of their file, in a fixed order; `extra` as dicts."""
+    r, s = schema.reported, schema.source
+    query = (
+        select(r, s.c.name.label("source_name"), s.c.tool)
+        .join(s, r.c.source_key == s.c.key)
+        .order_by(r.c.source_key, r.c.id)
+    )
+    return frame(connection, query if sources is None else query.where(s.c.key.in_(sources)))
+
+
 def cells(connection: Connection | Engine, run_id: str | None = None) -> pd.DataFrame:
     """Cells with the name of their model, in planned order."""
     c, k, m = schema.cell, schema.configuration, schema.model

@@ -184,12 +184,29 @@ def replace_findings(
     findings: Iterable[Finding],
     configurations: Collection[str] | None = None,
 ) -> None:
-    """Throw the findings on windows (of these configurations) away and store these."""
+    """Throw the findings on windows and cells (of these configurations) away and store these."""
     f, w, c = schema.finding, schema.window, schema.cell
-    old = delete(f).where(f.c.subject == "window")
-    if configurations is not None:
-        mine = select(w.c.id).join(c, w.c.cell_id == c.c.id)
-        old = old.where(f.c.subject_id.in_(mine.where(c.c.configuration_key.in_(configurations))))
+    for subject, rows in (
+        ("window", select(w.c.id).join(c, w.c.cell_id == c.c.id)),
+        ("cell", select(c.c.id)),
+    ):
+        old = delete(f).where(f.c.subject == subject)
+        if configurations is not None:
+            mine = rows.where(c.c.configuration_key.in_(configurations))
+            old = old.where(f.c.subject_id.in_(mine))
+        connection.execute(old)
+    insert_new(connection, f, [as_row(finding) for finding in findings])
+
+
+def replace_reported_findings(
+    connection: Connection, findings: Iterable[Finding], sources: Collection[str] | None = None
+) -> None:
+    """Throw the findings on reported rows (of these sources) away and store these."""
+    f, r = schema.finding, schema.reported
+    old = delete(f).where(f.c.subject == "reported")
+    if sources is not None:
+        mine = select(r.c.id).where(r.c.source_key.in_(sources))
+        old = old.where(f.c.subject_id.in_(mine))
     connection.execute(old)
     insert_new(connection, f, [as_row(finding) for finding in findings])
 

@@ -1,0 +1,95 @@
+"""Rules on whole cells: how far repeats spread, and how far the anchor drifted over a run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from observatory.audit.rule import WARN, Rule, apply_all, limit
+from observatory.records import Finding, Phase
+
+MOST_CV = 0.05  #: METHOD §3.9
+MOST_DRIFT = 0.03  #: METHOD §3.11
+LEAST_WINDOWS = 3  #: a spread of two says nothing
+
+CELL_RULES: tuple[Rule, ...] = (
+    Rule(
+        "runtime_cv", WARN,
+        "The time of one iteration varies by {value:.1%} over {windows} windows of {processes} "
+        "process(es) (coefficient of variation; bound {bound:.0%}).",
+        "Repeat in more processes; look for neighbours, clocks and throttling.",
+        "METHOD §3.9; windows left out by other rules do not count",
+        ("runtime_cv",), limit("runtime_cv", MOST_CV), words=("windows", "processes"),
+    ),
+    Rule(
+        "energy_cv", WARN,
+        "The joules of one iteration vary by {value:.1%} over {windows} windows of {processes} "
+        "process(es) (coefficient of variation; bound {bound:.0%}).",
+        "Measure longer windows; let the device reach a steady temperature first.",
+        "METHOD §3.9; measured energy only",
+        ("energy_cv",), limit("energy_cv", MOST_CV), words=("windows", "processes"),
+    ),
+    Rule(
+        "anchor_drift", WARN,
+        "The anchor took {change:+.1%} at the end of the run, against its start "
+        "(bound {bound:.0%}).",
+        "The machine changed while it measured: repeat the run, or compare inside it with care.",
+        "METHOD §3.11; paired within each process, median over processes",
+        ("drift", "change"), limit("drift", MOST_DRIFT), words=("change",),
+    ),
+)  # fmt: skip
+
+
+def audit_cells(windows: pd.DataFrame) -> list[Finding]:
+    """Findings on cells, from windows with a column `excluded` (see `derive.mark_excluded`)."""
+    if windows.empty:
+        return []
+    used = windows[~windows["excluded"]]
+    cells = _spreads(used).join(_drifts(used), how="left").reset_index(names="id")
+    return apply_all(CELL_RULES, cells, "cell")
+
+
+def _spreads(used: pd.DataFrame) -> pd.DataFrame:
+    """CV of seconds and joules of one iteration for each cell; NaN below three windows."""
+    parts = used[["energy_device_j", "energy_cpu_j", "energy_dram_j"]].astype(float)
+    measured = (used["energy_provenance"] == "measured").to_numpy()
+    joules = np.where(measured, parts.sum(axis=1, min_count=1), np.nan)
+    table = pd.DataFrame({
+        "cell": used["cell_id"],
+        "seconds": used["duration_s"] / used["iterations"],
+        "joules": joules / used["iterations"],
+        "process": used["process_index"].astype(str) + "/" + used["process_id"],
+        "idle": used["phase"] == Phase.IDLE,
+    })  # fmt: skip
+    groups = table.groupby("cell")
+    count = groups[["seconds", "joules"]].count()
+    # An idle baseline does no work: its window is as long as asked, and its spread is no noise.
+    judged = (count >= LEAST_WINDOWS).mul(~groups["idle"].any(), axis=0)
+    cv = (groups[["seconds", "joules"]].std() / groups[["seconds", "joules"]].mean()).where(judged)
+    return pd.DataFrame({
+        "runtime_cv": cv["seconds"],
+        "energy_cv": cv["joules"],
+        "windows": groups.size(),
+        "processes": groups["process"].nunique(),
+    })  # fmt: skip
+
+
+def _drifts(used: pd.DataFrame) -> pd.DataFrame:
+    """Change of the anchor from its first cell to its last in a run, on the last cell's row."""
+    anchors = used[used["phase"] == Phase.ANCHOR]
+    seconds = anchors["duration_s"] / anchors["iterations"]
+    keys = ["run_id", "configuration_key", "process_index", "cell_id"]
+    medians = (
+        anchors.assign(seconds=seconds)
+        .groupby(keys)
+        .agg(seconds=("seconds", "median"), started=("started_utc", "min"))
+        .reset_index()
+        .sort_values([*keys[:3], "started"])
+    )
+    ends = medians.groupby(keys[:3]).agg(
+        first=("seconds", "first"), last=("seconds", "last"),
+        cell=("cell_id", "last"), cells=("cell_id", "nunique"),
+    )  # fmt: skip
+    ends = ends[ends["cells"] > 1]
+    change = (ends["last"] / ends["first"] - 1).groupby(ends["cell"]).median()
+    return pd.DataFrame({"change": change, "drift": change.abs()})
