@@ -14,11 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from observatory.catalog.architecture import Architecture
 from observatory.catalog.hardware import Hardware
+from observatory.catalog.weights import weight_format
 from observatory.errors import InputError
 
 Floats = NDArray[np.float64]
 BOUNDS = ("compute", "memory", "communication")
-_ACTIVATION_BYTES = {"fp32": 4}
 _KV_BYTES = {"fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "fp8": 1.0, "int8": 1.0}
 _STEPS = 16  # strata of the sum over decode steps; exact where one bound holds throughout
 
@@ -26,7 +26,7 @@ _STEPS = 16  # strata of the sum over decode steps; exact where one bound holds 
 def kv_bytes_of(kv_dtype: str | None, dtype: str) -> float:
     """Bytes of one KV-cache element; without a KV type, that of the weights, at least 16 bits."""
     if kv_dtype is None:
-        return 4.0 if dtype in {"fp32", "float32"} else 2.0
+        return 4.0 if weight_format(dtype).name == "fp32" else 2.0
     if kv_dtype not in _KV_BYTES:
         raise InputError(f"unknown KV-cache type {kv_dtype!r}: one of {', '.join(_KV_BYTES)}")
     return _KV_BYTES[kv_dtype]
@@ -73,7 +73,9 @@ def _arrays(*values: ArrayLike) -> list[Floats]:
 
 def _sent(arch: Architecture, tokens: Floats, dtype: str, devices: int) -> Floats:
     """Ring all-reduce bytes of tensor parallelism: two all-reduces a layer."""
-    width = _ACTIVATION_BYTES.get(dtype, 2)
+    if devices < 1:
+        raise InputError(f"devices is {devices}; it must be at least 1")
+    width = 4 if weight_format(dtype).name == "fp32" else 2
     share = 2 * (devices - 1) / devices
     return 2 * arch.layers * share * tokens * arch.hidden * width
 
@@ -109,8 +111,6 @@ def decode_work(
 def _time(
     work: Work, hw: Hardware, dtype: str, devices: int, link_latency_s: float, communication: bool
 ) -> Roofline:
-    if devices < 1:
-        raise InputError(f"devices is {devices}; it must be at least 1")
     compute = work.flops / (devices * hw.peak(dtype))
     memory = work.bytes_moved / (devices * hw.bandwidth_bytes_per_s)
     sent = np.zeros_like(compute)
