@@ -14,21 +14,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from observatory import audit
 from observatory.audit.bounds import StoreBounds
+from observatory.audit.marking import GROUP, mark_excluded
 from observatory.ceilings import Ceilings
 from observatory.errors import InputError
-from observatory.records import Finding
 from observatory.runtime.fit import Fit, Observation, fit, heldout_errors
 from observatory.statistics import between_process_spread, mad, median, process_interval
 from observatory.store import reader, schema, writer
 
-GROUP = [
-    "configuration_key", "environment_key", "phase",
-    "prompt_tokens", "output_tokens", "context_tokens", "batch",
-]  # fmt: skip
 PROFILES = ("quick", "standard", "publishable")
 FIT_PHASES = ("prefill", "decode", "e2e")
 RECIPE_VERSION = "1"
@@ -47,7 +43,7 @@ def derive(engine: Engine, configurations: Collection[str] | None = None) -> Der
     """Make findings, summaries and fits again from facts, in one transaction.
 
     `configurations` limits it to those keys (what a run touched); without it everything is made
-    again. A derived row depends on the facts of its own configuration alone, so both ways give the
+    again, the findings on reported rows included. A derived row depends on the facts of its own configuration alone, so both ways give the
     same rows.
     """
     with engine.begin() as connection:
@@ -59,9 +55,22 @@ def derive(engine: Engine, configurations: Collection[str] | None = None) -> Der
         summaries = [roofline.beside(row) for row in summarise(usable)]
         fits = list(fit_all(usable))
         writer.replace_findings(connection, findings, configurations)
+        found = len(findings)
+        if configurations is None:
+            found += audit_reported(connection)
         writer.replace_derived(connection, schema.summary, summaries, configurations)
         writer.replace_derived(connection, schema.fit, fits, configurations)
-    return Derived(len(findings), len(summaries), len(fits))
+    return Derived(found, len(summaries), len(fits))
+
+
+def audit_reported(connection: Connection, sources: Collection[str] | None = None) -> int:
+    """Make the findings on reported rows (of these sources) again. Returns how many there are.
+
+    Rows are judged within their source, so that one source at a time gives the same findings.
+    """
+    findings = audit.audit_reported(reader.reported(connection, sources, violations=True))
+    writer.replace_reported_findings(connection, findings, sources)
+    return len(findings)
 
 
 def plain_rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -73,25 +82,6 @@ def plain_rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
 def none_if_nan(value: Any) -> Any:
     """None for NaN, anything else as it is."""
     return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def mark_excluded(rows: pd.DataFrame, findings: Sequence[Finding]) -> pd.DataFrame:
-    """The windows with a column `excluded`.
-
-    A window is left out where it broke a rule of severity `exclude`, or of severity `avoid` while
-    the same configuration, machine and workload has other windows that broke none: a measurement
-    beside a busy neighbour serves only where there is no better one (ours).
-    """
-    by_severity = {
-        severity: {f.subject_id for f in findings if f.severity == severity}
-        for severity in (audit.EXCLUDE, audit.AVOID)
-    }
-    bad = rows["id"].isin(by_severity[audit.EXCLUDE])
-    poor = rows["id"].isin(by_severity[audit.AVOID])
-    if rows.empty:
-        return rows.assign(excluded=bad)
-    good = (~bad & ~poor).groupby([rows[c] for c in GROUP], dropna=False).transform("any")
-    return rows.assign(excluded=bad | (poor & good))
 
 
 def summarise(rows: pd.DataFrame) -> Iterator[dict[str, Any]]:

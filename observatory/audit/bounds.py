@@ -7,29 +7,26 @@ themselves measurements: a row beyond them asks for a look (METHOD §8).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
 from observatory.catalog import hardware
 from observatory.catalog.hardware import Hardware
-from observatory.catalog.weights import weight_format
 from observatory.ceilings import Ceiling, Ceilings
 from observatory.errors import InputError, UnknownNameError
-from observatory.runtime import roofline
+from observatory.records import Phase
+from observatory.runtime.plausibility import POWER_FACTOR, Row, least
 from observatory.store import schema
-
-Floats = NDArray[np.float64]
 
 #: Weights that a last-level cache could hold are not read from memory again at every step, so no
 #: bandwidth bounds them. The largest cache of a catalogued part is the MI300X's 256 MiB.
 CACHE_BYTES = 256 * 2**20
 OWN_LIMIT_FACTOR = 1.05  #: METHOD §3.9: over the enforced limit of the card itself
-TDP_FACTOR = 1.15  #: METHOD §8: over the catalogue's TDP, for cards whose limit is unknown
 #: A card that the catalogue gives no idle power draws at least this share of its TDP (ours: the
 #: lowest published pair is a consumer card's 10 W of 450 W).
 IDLE_SHARE_OF_TDP = 0.02
@@ -37,60 +34,57 @@ IDLE_TOLERANCE = 0.95  #: of an idle power measured in the same run: a sensor's 
 IDLE_OF_ANOTHER_CARD = 0.5  #: of an idle power read in a table: cards of one name differ
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Best:
-    """Seconds that a workload takes at least, by what bounds it; arrays of one shape."""
+    """Seconds that a workload takes at least: by its operations, by its bytes (NaN: no bound)."""
 
-    compute_s: Floats
-    memory_s: Floats
-    time_s: Floats
+    compute_s: float
+    memory_s: float
+
+    @property
+    def time_s(self) -> float:
+        """The larger of the two that are known."""
+        return float(np.fmax(self.compute_s, self.memory_s))
 
 
-def best_times(
+def best_time(
     ceiling: Ceiling,
     phase: str,
-    prompt: Floats,
-    context: Floats,
-    output: Floats,
-    batch: Floats,
+    prompt: float,
+    context: float,
+    output: float,
+    batch: float,
     kv_dtype: str | None = None,
 ) -> Best | None:
-    """The roofline without communication, which can hide behind work; None where there is none.
+    """The generous roofline of one iteration (`runtime.plausibility.least`); None for none.
 
     `prefill` and `anchor` take prompt, `decode` takes context (tokens in the cache before the first
-    step) and output (steps), `e2e` takes prompt and output. Missing sizes give NaN.
+    step) and output (steps), `e2e` takes prompt and output.
     """
     arch, hw, dtype, n = ceiling.architecture, ceiling.hardware, ceiling.dtype, ceiling.devices
-    repeats: Floats | float = 1.0
+    row = Row(arch, hw, n, dtype, batch, kv_dtype=kv_dtype)
+    repeats = 1.0
+    if phase in (Phase.PREFILL, Phase.ANCHOR):
+        row = replace(row, prompt=prompt, output=1)
+    elif phase == Phase.DECODE:
+        # A step's context counts its own token; the middle step stands for all.
+        row, repeats = replace(row, step=True, context=context + (output + 1) / 2), output
+    elif phase == Phase.E2E:
+        row = replace(row, prompt=prompt, output=output)
+    else:
+        return None
+    if any(math.isnan(x) for x in (row.prompt or 0, row.context or 0, row.output or 0, batch)):
+        return None
     try:
-        if phase in ("prefill", "anchor"):
-            found = roofline.prefill_time(
-                arch, hw, prompt, batch, dtype, n, kv_dtype, communication=False
-            )
-        elif phase == "decode":
-            middle = context + (output + 1) / 2  # a step's context counts its own token
-            found = roofline.decode_time(
-                arch, hw, middle, batch, dtype, n, kv_dtype, communication=False
-            )
-            repeats = output
-        elif phase == "e2e":
-            found = roofline.request_time(
-                arch, hw, prompt, output, batch, dtype, n, kv_dtype, communication=False
-            )
-        else:
-            return None
-        unit_known = hw.verified == "measured" or weight_format(dtype).matrix_bytes >= 1
+        found = least(row)
     except InputError:
         return None  # the catalogue has no peak for this number format
-    compute, memory, time = (
-        part * repeats for part in (found.compute_s, found.memory_s, found.time_s)
-    )
-    # Under four-bit weights the multiplication may run in 16, 8 or 4 bits: a row does not say.
-    if not unit_known:
-        compute, time = np.full_like(compute, np.nan), memory
+    compute = math.nan if found.compute_s is None else float(found.compute_s) * repeats
+    memory = float(found.memory_s) * repeats
+    # A bandwidth measured here bounds nothing hard anyway, and a CPU's has met its caches.
     if hw.verified != "measured" and arch.weights_read(1, dtype) / n <= CACHE_BYTES:
-        memory, time = np.full_like(memory, np.nan), compute
-    return Best(compute, memory, time)
+        memory = math.nan
+    return Best(compute, memory)
 
 
 def catalogued(device: str) -> Hardware | None:
@@ -117,9 +111,9 @@ def catalogue_power(device: str, devices: int) -> PowerBounds | None:
         return None
     least = IDLE_SHARE_OF_TDP * hw.tdp_w if hw.idle_w is None else IDLE_OF_ANOTHER_CARD * hw.idle_w
     return PowerBounds(
-        TDP_FACTOR * hw.tdp_w * devices,
+        POWER_FACTOR * hw.tdp_w * devices,
         least * devices,
-        f"{TDP_FACTOR:g} × TDP {hw.tdp_w:g} W × {devices} {hw.name}",
+        f"{POWER_FACTOR:g} × TDP {hw.tdp_w:g} W × {devices} {hw.name}",
     )
 
 

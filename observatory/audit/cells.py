@@ -41,7 +41,7 @@ CELL_RULES: tuple[Rule, ...] = (
 
 
 def audit_cells(windows: pd.DataFrame) -> list[Finding]:
-    """Findings on cells, from windows with a column `excluded` (see `derive.mark_excluded`)."""
+    """Findings on cells, from windows with a column `excluded` (see `marking`)."""
     if windows.empty:
         return []
     used = windows[~windows["excluded"]]

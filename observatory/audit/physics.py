@@ -18,12 +18,10 @@ import numpy as np
 import pandas as pd
 
 from observatory.audit.rule import EXCLUDE, WARN, Breach, Floats, Rule, above, number, where
+from observatory.runtime.plausibility import AGREEMENT, TOLERANCE
 
-#: Catalogue peaks hold at the rated boost clock, and some cards boost above it (ours).
-TOLERANCE = 1.05
 SPARSITY = 2.0  #: a structured-sparse peak is printed as twice the dense one
 SAME_NUMBER = 1e-3  #: joules within 0.1 % of the seconds: numerically the same number
-AGREEMENT = 0.05  #: METHOD §8: E = mean power × time
 
 
 def _hard(table: pd.DataFrame, column: str) -> Floats:
@@ -111,7 +109,7 @@ PHYSICAL_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "sparse_peak_as_dense", EXCLUDE,
-        "Utilisation is {value:.2f} of the dense peak: only the sparse one, twice as high, fits it.",
+        "Utilisation is {value:.2f} of the dense peak: only the sparse one fits it.",
         "Count on the dense peak: these weights are dense, and a sparse peak speeds none of them.",
         "METHOD §8; utilisation between 1 and 2 of the dense peak",
         ("mfu", "hard_ceiling"), _sparse,

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from observatory.audit.bounds import IDLE_TOLERANCE, PowerBounds, best_times
-from observatory.audit.physics import AGREEMENT, PHYSICAL_RULES
+from observatory.audit.bounds import IDLE_TOLERANCE, PowerBounds, best_time
+from observatory.audit.physics import PHYSICAL_RULES
 from observatory.audit.rule import (
     AVOID,
     EXCLUDE,
@@ -32,6 +32,7 @@ from observatory.audit.rule import (
 )
 from observatory.ceilings import Ceiling
 from observatory.records import Finding, Phase
+from observatory.runtime.plausibility import AGREEMENT
 
 LENGTH_TOLERANCE = 0.98  #: a window may fall this far short of its target by the clock's grain
 CPU_SHARE_FLOOR = 0.95  #: METHOD §3.14
@@ -274,12 +275,11 @@ def _with_rooflines(table: pd.DataFrame, bounds: Bounds) -> pd.DataFrame:
         if ceiling is None:
             continue
         unique, place = _unique_rows(group)
-        found = best_times(ceiling, phase, *unique.T)
-        if found is not None:
-            rows = group.index.to_numpy()
-            for i, part in enumerate((found.compute_s, found.memory_s, found.time_s)):
-                beside[rows, i] = np.broadcast_to(part, len(unique))[place]
-            beside[rows, 3] = float(ceiling.hardware.verified != "measured")
+        best = [best_time(ceiling, phase, *sizes) for sizes in unique.tolist()]
+        times = [[np.nan] * 3 if b is None else [b.compute_s, b.memory_s, b.time_s] for b in best]
+        rows = group.index.to_numpy()
+        beside[rows, :3] = np.array(times)[place]
+        beside[rows, 3] = float(ceiling.hardware.verified != "measured")
     seconds = number(table, "duration_s") / number(table, "iterations")
     return table.assign(
         mfu=beside[:, 0] / seconds,

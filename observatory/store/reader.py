@@ -48,15 +48,23 @@ def windows(
 
 
 def reported(
-    connection: Connection | Engine, sources: Collection[str] | None = None
+    connection: Connection | Engine,
+    sources: Collection[str] | None = None,
+    violations: bool = False,
 ) -> pd.DataFrame:
-    """Reported rows with the name of their file, in a fixed order; `extra` as dicts."""
-    r, s = schema.reported, schema.source
+    """Reported rows with the name of their file, in a fixed order.
+
+    Rows that a finding leaves out (severity `exclude`) are left out unless `violations` is true.
+    """
+    r, s, f = schema.reported, schema.source, schema.finding
     query = (
         select(r, s.c.name.label("source_name"), s.c.tool)
         .join(s, r.c.source_key == s.c.key)
         .order_by(r.c.source_key, r.c.id)
     )
+    if not violations:
+        broken = select(f.c.subject_id).where(f.c.subject == "reported", f.c.severity == "exclude")
+        query = query.where(r.c.id.not_in(broken))
     return frame(connection, query if sources is None else query.where(s.c.key.in_(sources)))
 
 

@@ -1,0 +1,189 @@
+"""Blocks of values that are exact multiples of other values: computed, not measured (METHOD §8).
+
+Two measurements differ by noise as well as by a factor. Where a whole block of values is the same
+factor times another block, up to the rounding of what is printed, one of them was multiplied. How
+surprising that is depends on the digits: three values of twelve digits are enough, thirty of three
+digits may not be. The chance of accidental agreement is taken from the noise of good measurements,
+0.2 % (METHOD §2.4), and must fall below 1e-12.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from observatory.audit.rule import Floats
+
+NOISE_REL = 0.002
+LEAST_CHANCE = 1e-12
+LEAST_VALUES = 3
+LEAST_SHARE = 0.8  #: of the smaller block must be in the multiple: a whole block, not a few points
+FLOAT_REL = 1e-9  #: agreement of numbers that carry all digits of a double
+MOST_DECIMALS = 9
+LEAST_CLUSTER = 4  #: coincident ratios without a shared workload
+MOST_FREE = 2000  #: values compared all with all; beyond it only shared workloads are compared
+SAME_RATIO = 1e-6  #: factors this near to 1, or to a short decimal, are that
+
+
+@dataclass(frozen=True, slots=True)
+class Multiple:
+    """`rows` (places in the table) are `factor` times `of_rows`, pair by pair.
+
+    Which of two blocks was multiplied is not known: `rows` is the one whose factor is the shorter
+    decimal, else the later one.
+    """
+
+    rows: tuple[int, ...]
+    of_rows: tuple[int, ...]
+    factor: float
+    of_block: str
+
+
+def exact_multiples(
+    values: Floats, blocks: Sequence[str], keys: Sequence[object]
+) -> list[Multiple]:
+    """Blocks of one quantity that are a multiple of another block; a factor of 1 is a copy.
+
+    `blocks` names the series of each value (model, device, run …), `keys` its point inside the
+    series (the workload); points with a missing or non-positive value are not looked at.
+    """
+    usable = np.isfinite(values) & (values > 0)
+    table = pd.DataFrame({"value": values, "block": blocks, "key": [repr(k) for k in keys]})
+    table = table[usable]
+    if len(table) < 2 * LEAST_VALUES:
+        return []
+    found = list(_aligned(table))
+    taken = {row for multiple in found for row in multiple.rows}
+    free = table[[_carries_digits(v) for v in table["value"]]]
+    if len(free) <= MOST_FREE:
+        found += [m for m in _free(free) if not taken & set(m.rows)]
+    return found
+
+
+# ---------------------------------------------------------------------- the same points
+def _aligned(table: pd.DataFrame) -> Iterator[Multiple]:
+    """Multiples between blocks that share points."""
+    occurrence = table.groupby(["block", "key"]).cumcount().astype(str)
+    table = table.assign(point=table["key"] + "#" + occurrence, row=table.index)
+    values = table.pivot(index="point", columns="block", values="value")
+    rows = table.pivot(index="point", columns="block", values="row")
+    names = sorted(values.columns, key=lambda name: table.index[table["block"] == name].min())
+    grids = {name: values[name].to_numpy(dtype=float) for name in names}
+    steps = {name: resolution(grid[np.isfinite(grid)]) for name, grid in grids.items()}
+    for first, second in combinations(names, 2):
+        both = np.isfinite(grids[first]) & np.isfinite(grids[second])
+        smaller = min(np.isfinite(grids[name]).sum() for name in (first, second))
+        if both.sum() < max(LEAST_VALUES, LEAST_SHARE * smaller):
+            continue
+        a, b = grids[first][both], grids[second][both]
+        factor = common_factor(a, b, steps[second])
+        inverse = common_factor(b, a, steps[first])
+        if factor is None and inverse is None:
+            continue
+        shorter = inverse is not None and (factor is None or _digits(inverse) < _digits(factor))
+        made, origin = (first, second) if shorter else (second, first)
+        chosen = inverse if shorter else factor
+        assert chosen is not None
+        yield Multiple(
+            tuple(int(r) for r in rows[made].to_numpy()[both]),
+            tuple(int(r) for r in rows[origin].to_numpy()[both]),
+            chosen,
+            origin,
+        )
+
+
+def resolution(values: Floats) -> float:
+    """The decimal step that all values are whole numbers of; 0 where they carry every digit."""
+    for decimals in range(MOST_DECIMALS + 1):
+        scaled = values * 10.0**decimals
+        if np.all(np.abs(scaled - np.round(scaled)) <= 1e-6 * np.maximum(1.0, 1e-6 * scaled)):
+            return float(10.0**-decimals)
+    return 0.0
+
+
+def common_factor(origin: Floats, made: Floats, step: float) -> float | None:
+    """The r for which `made` is r × `origin` rounded to `step`, as a short decimal where one fits.
+
+    None where no r fits every pair, or where the fit is no surprise: few digits, few different
+    values. `origin` is taken as printed.
+    """
+    slack = 0.5 * step * (1 + 1e-9) + FLOAT_REL * made
+    low, high = float(np.max((made - slack) / origin)), float(np.min((made + slack) / origin))
+    if low > high:
+        return None
+    _, first = np.unique(origin, return_index=True)
+    by_chance = np.sort(np.minimum(1.0, 2 * slack[first] / (2.5 * NOISE_REL * made[first])))
+    if np.prod(by_chance[:-1]) > LEAST_CHANCE:  # one value fixes the factor
+        return None
+    return _shortest(low, high)
+
+
+def _shortest(low: float, high: float) -> float:
+    """The decimal of fewest digits between two bounds; their middle where none is short."""
+    middle = (low + high) / 2
+    for digits in range(1, 7):
+        short = float(f"{middle:.{digits - 1}e}")
+        if low <= short <= high:
+            return short
+    return middle
+
+
+def _digits(factor: float) -> int:
+    """Significant digits of a factor."""
+    return len(f"{factor:.12g}".replace(".", "").strip("0"))
+
+
+# ---------------------------------------------------------------------- any points
+def _free(table: pd.DataFrame) -> Iterator[Multiple]:
+    """Multiples between values that carry all their digits, whatever their points.
+
+    Ratios of such values coincide to 1e-9 only where one was computed from the other.
+    """
+    logs = np.log(table["value"].to_numpy(dtype=float))
+    later, earlier = np.tril_indices(len(logs), -1)
+    ratio = logs[later] - logs[earlier]
+    order = np.argsort(ratio, kind="stable")
+    starts = np.flatnonzero(np.diff(ratio[order], prepend=-np.inf) > 2 * FLOAT_REL)
+    sizes = np.diff(np.append(starts, len(order)))
+    for start, size in zip(starts, sizes, strict=True):
+        if size < LEAST_CLUSTER:
+            continue
+        members = order[start : start + size]
+        made, origin = later[members], earlier[members]
+        factor = float(np.exp(ratio[members].mean()))
+        if _digits(_rounded(1 / factor)) < _digits(_rounded(factor)):
+            made, origin, factor = origin, made, 1 / factor
+        values = table["value"].to_numpy(dtype=float)
+        if min(len(np.unique(values[made])), len(np.unique(values[origin]))) < LEAST_CLUSTER:
+            continue
+        blocks = sorted(set(table["block"].to_numpy()[origin]))
+        yield Multiple(
+            tuple(int(r) for r in table.index.to_numpy()[made]),
+            tuple(int(r) for r in table.index.to_numpy()[origin]),
+            _rounded(factor),
+            blocks[0] if len(blocks) == 1 else f"{blocks[0]} and {len(blocks) - 1} more",
+        )
+
+
+def _rounded(factor: float) -> float:
+    return _shortest(factor * (1 - FLOAT_REL), factor * (1 + FLOAT_REL))
+
+
+def _carries_digits(value: float) -> bool:
+    """Whether a number shows at least nine significant digits."""
+    return len(np.format_float_scientific(value).partition("e")[0].replace(".", "")) >= 9
+
+
+def labels(multiples: Sequence[Multiple], length: int) -> tuple[Floats, NDArray[np.object_]]:
+    """(factor, block multiplied) of each of `length` rows; NaN and '' where it is no multiple."""
+    factor = np.full(length, np.nan)
+    origin = np.full(length, "", dtype=object)
+    for multiple in multiples:
+        places = list(multiple.rows)
+        factor[places], origin[places] = multiple.factor, multiple.of_block
+    return factor, origin

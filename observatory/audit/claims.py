@@ -1,0 +1,357 @@
+"""What a reported value claims, in columns that rules can judge: one row for each value.
+
+Values of one row of a file belong together: joules, seconds, watts and rates of the same work. What
+a source does not say is taken in its favour (METHOD §4): no prompt, half of the output as context,
+no communication, an 8-bit KV cache, one sequence where no batch is known, no batch where a time may
+already be shared among its requests.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+import pandas as pd
+
+from observatory.audit.bounds import Best, best_time, catalogue_power, catalogued
+from observatory.catalog.architecture import Architecture
+from observatory.catalog.weights import weight_format
+from observatory.ceilings import Ceiling
+from observatory.errors import InputError
+from observatory.records import Boundary, Phase
+
+KV_IN_FAVOUR = "fp8"
+COLUMNS = (
+    "kind", "energy_j", "time_s", "nearest_s", "power_w", "power_stated_w", "most_w", "least_w",
+    "power_rests_on", "mfu", "mbu", "roofline_rel", "hard_ceiling", "tokens_counted",
+    "tokens_stated", "parts_sum", "parts_whole", "parts_complete",
+)  # fmt: skip
+#: Words in the name of an energy that is one part of a whole.
+PARTS = (("device", ("gpu", "device")), ("cpu", ("cpu",)), ("dram", ("dram", "ram")))
+#: Words in the name of a rate that counts something else than output tokens.
+OTHER_RATES = ("prefill", "prompt", "input", "total")
+
+
+@dataclass
+class Value:
+    """One reported value, with the columns that are found for it."""
+
+    place: int
+    quantity: str
+    kind: str | None  #: `energy`, `time`, `power`, `rate`, or None for what is not judged
+    per: str
+    phase: str
+    value: float
+    found: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Case:
+    """The values of one row of a file, and what ran."""
+
+    values: list[Value]
+    work_unit: str
+    prompt: float | None
+    output: float | None
+    batch: float | None
+    device: str | None
+    devices: int
+    boundary: str | None
+    model: str
+    dtype: str | None
+
+    def of(self, kind: str, phase: str | None = None) -> list[Value]:
+        """Positive values of a kind (and a phase)."""
+        return [
+            v for v in self.values
+            if v.kind == kind and v.value > 0 and (phase is None or v.phase == phase)
+        ]  # fmt: skip
+
+
+def claims(table: pd.DataFrame) -> pd.DataFrame:
+    """The reported values (columns of the table `reported`) with `COLUMNS` beside them."""
+    columns: dict[str, list[Any]] = {name: [None] * len(table) for name in COLUMNS}
+    for case in _cases(table):
+        _judge(case)
+        for value in case.values:
+            columns["kind"][value.place] = value.kind
+            for name, found in value.found.items():
+                columns[name][value.place] = found
+    return table.assign(**columns)
+
+
+# ---------------------------------------------------------------------- rows of a file
+def kind_of(quantity: str, unit: str, per: str) -> str | None:
+    """What a value is, from its unit; None for memory, scores and the like."""
+    if per == "second" or unit.endswith("/s") or quantity.endswith("_per_s"):
+        return "rate"
+    return {"J": "energy", "W": "power", "s": "time"}.get(unit)
+
+
+def _cases(table: pd.DataFrame) -> Iterable[Case]:
+    keys = ["source_key", "row"]
+    order = [table.columns.get_loc(name) for name in keys]
+    rows: dict[tuple[Any, ...], list[tuple[int, Mapping[Any, Any]]]] = {}
+    for place, (cells, record) in enumerate(
+        zip(table.itertuples(index=False, name=None), table.to_dict("records"), strict=True)
+    ):
+        rows.setdefault(tuple(cells[i] for i in order), []).append((place, record))
+    for members in rows.values():
+        yield _case(members)
+
+
+def _case(members: Sequence[tuple[int, Mapping[Any, Any]]]) -> Case:
+    values = []
+    for place, row in members:
+        number = _number(row["value"])
+        kind = None if number is None else kind_of(row["quantity"], row["unit"], row["per"])
+        values.append(
+            Value(place, row["quantity"], kind, row["per"], row["phase"],
+                  math.nan if number is None else number)
+        )  # fmt: skip
+    row = members[0][1]
+    count = _number(row["device_count"])
+    return Case(
+        values=values,
+        work_unit=row["work_unit"],
+        prompt=_number(row["prompt_tokens"]),
+        output=_number(row["output_tokens"]),
+        batch=_number(row["batch"]),
+        device=row["device_kind"] if isinstance(row["device_kind"], str) else None,
+        devices=1 if count is None else max(1, int(count)),
+        boundary=row["boundary"] if isinstance(row["boundary"], str) else None,
+        model=row["model_name"],
+        dtype=_format(row["quantization"], row["dtype"]),
+    )
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None or pd.isna(value) else float(value)
+
+
+@cache
+def _format_named(name: str) -> str | None:
+    try:
+        return weight_format(name).name
+    except InputError:
+        return None
+
+
+def _format(quantization: Any, dtype: Any) -> str | None:
+    """The weight format: the quantization where there is one, else the type; None where unknown."""
+    for name in (quantization, dtype):
+        if isinstance(name, str) and name.lower() not in ("", "none"):
+            return _format_named(name)
+    return None
+
+
+@cache
+def _architecture(name: str) -> Architecture | None:
+    try:
+        return Architecture.lookup(name)
+    except InputError:
+        return None
+
+
+# ---------------------------------------------------------------------- what is found
+def _judge(case: Case) -> None:
+    for value in case.values:
+        if value.kind == "energy":
+            value.found |= _energy(case, value)
+        elif value.kind == "power" and value.value > 0:
+            value.found["power_w"] = value.value
+    _powers(case)
+    for value in case.values:
+        if value.value > 0 and value.kind in ("time", "rate"):
+            value.found |= _speed(case, value)
+    _tokens(case)
+    _parts(case)
+
+
+def _rate(case: Case, phase: str) -> float | None:
+    """Output tokens (or images …) a second over all requests."""
+    rates = [
+        v for v in case.of("rate", phase)
+        if not any(word in v.quantity for word in OTHER_RATES) and "request" not in v.quantity
+    ]  # fmt: skip
+    return rates[0].value if rates else None
+
+
+def _time(case: Case, phase: str, per: str, *names: str) -> float | None:
+    found = [
+        v for v in case.of("time", phase)
+        if v.per == per and any(v.quantity.startswith(name) for name in names)
+    ]  # fmt: skip
+    return found[0].value if found else None
+
+
+def _wall(case: Case, value: Value) -> tuple[float | None, bool]:
+    """Seconds of all devices that a value's joules belong to, and whether the batch is accounted.
+
+    Without a known batch the seconds of one request may be shared with others: power is then only
+    known to be at least energy over time.
+    """
+    rate, o, b = _rate(case, value.phase), case.output, case.batch
+    if rate and value.per == case.work_unit:
+        return 1 / rate, True
+    if rate and value.per == "request" and o and case.work_unit == "token":
+        return o / rate, True
+    runtime = _time(case, value.phase, value.per, "runtime")
+    if runtime and value.per == "iteration":
+        return runtime, True
+    if runtime is None and value.per == "token":
+        runtime = _time(case, value.phase, "token", "tpot", "itl")
+    if runtime is None:
+        return None, False
+    return (runtime, False) if b is None else (runtime / b, True)
+
+
+def _energy(case: Case, value: Value) -> dict[str, Any]:
+    wall, sure = _wall(case, value)
+    power = next((v.value for v in case.of("power")), None)
+    times = [v.value for v in case.of("time")]
+    if case.output:
+        times += [t * case.output for t in times]
+    if wall is not None:
+        times += [wall, wall * (case.batch or 1)]
+    found: dict[str, Any] = {"energy_j": value.value, "time_s": wall}
+    found["nearest_s"] = min(times, key=lambda t: abs(t - value.value), default=None)
+    if wall and value.value > 0:
+        found["power_w"] = value.value / wall
+        found["power_stated_w"] = power if sure else None
+        found["at_least"] = not sure
+    return found
+
+
+def _powers(case: Case) -> None:
+    """Bounds of the devices' power. Joules that cover more than the devices have no upper one."""
+    bounds = catalogue_power(case.device, case.devices) if case.device else None
+    for value in case.values:
+        at_least = value.found.pop("at_least", False)
+        if bounds is None or "power_w" not in value.found or _is_part(value):
+            continue
+        device_only = case.boundary == Boundary.DEVICE
+        value.found["most_w"] = bounds.most_w if device_only else None
+        value.found["least_w"] = None if at_least else bounds.least_w
+        value.found["power_rests_on"] = bounds.rests_on
+
+
+def _is_part(value: Value) -> bool:
+    """Whether a value covers something else than the accelerators, such as the CPU."""
+    return any(word in value.quantity for word in ("cpu", "ram", "idle"))
+
+
+def _speed(case: Case, value: Value) -> dict[str, Any]:
+    """The value's seconds beside the roofline's."""
+    ceiling = _ceiling(case)
+    if ceiling is None or case.work_unit != "token":
+        return {}
+    seconds, best = (_of_rate if value.kind == "rate" else _of_time)(case, value, ceiling)
+    if seconds is None or best is None:
+        return {"time_s": seconds}
+    return {
+        "time_s": seconds,
+        "mfu": best.compute_s / seconds,
+        "mbu": best.memory_s / seconds,
+        "roofline_rel": best.time_s / seconds,
+        "hard_ceiling": 1.0,
+    }
+
+
+def _ceiling(case: Case) -> Ceiling | None:
+    if case.device is None or case.dtype is None:
+        return None
+    hw, architecture = catalogued(case.device), _architecture(case.model)
+    if hw is None or architecture is None:
+        return None
+    return Ceiling(architecture, hw, case.dtype, case.devices)
+
+
+@cache
+def _best(ceiling: Ceiling, phase: str, p: float, c: float, o: float, b: float) -> Best | None:
+    return best_time(ceiling, phase, p, c, o, b, KV_IN_FAVOUR)
+
+
+def _of_rate(case: Case, value: Value, ceiling: Ceiling) -> tuple[float | None, Best | None]:
+    """A decode step at the reported rate: a batch of tokens. Without a batch, only operations."""
+    serving = value.phase in (Phase.DECODE, Phase.SERVING)
+    if not serving or any(word in value.quantity for word in (*OTHER_RATES, "request")):
+        return None, None
+    context = (case.prompt or 0.0) + max((case.output or 0.0) / 2 - 1, 0.0)
+    batch = case.batch or 1.0
+    best = _best(ceiling, Phase.DECODE, 0.0, context, 1.0, batch)
+    if best is not None and case.batch is None:
+        best = replace(best, memory_s=math.nan)
+    return batch / value.value, best
+
+
+def _of_time(case: Case, value: Value, ceiling: Ceiling) -> tuple[float | None, Best | None]:
+    p, o, b = case.prompt or 0.0, case.output, case.batch or 1.0
+    if value.quantity.startswith("ttft"):
+        return value.value, _best(ceiling, Phase.PREFILL, max(p, 1.0), 0.0, 1.0, 1.0)
+    if value.quantity.startswith(("tpot", "itl")):
+        # A percentile of gaps between tokens belongs to no one batch: a sequence alone is sure.
+        return value.value, _best(ceiling, Phase.DECODE, 0.0, p, 1.0, 1.0)
+    if not value.quantity.startswith("runtime") or value.per not in ("request", "iteration"):
+        return None, None
+    seconds = value.value * (b if value.per == "request" else 1.0)
+    if value.phase == Phase.PREFILL:
+        return seconds, _best(ceiling, Phase.PREFILL, max(p, 1.0), 0.0, 1.0, b)
+    if o is None:
+        return None, None
+    if value.phase == Phase.DECODE:
+        return seconds, _best(ceiling, Phase.DECODE, 0.0, p, max(o - 1, 1.0), b)
+    if value.phase == Phase.E2E:
+        return seconds, _best(ceiling, Phase.E2E, max(p, 1.0), 0.0, o, b)
+    return None, None
+
+
+def _tokens(case: Case) -> None:
+    """Tokens that joules per request and per token imply, beside those stated."""
+    if not case.output or case.work_unit != "token":
+        return
+    for phase in {v.phase for v in case.values}:
+        energies = [v for v in case.of("energy", phase) if not _is_part(v)]
+        requests = [v for v in energies if v.per == "request"]
+        tokens = [v for v in energies if v.per == "token"]
+        if len(requests) == 1 and len(tokens) == 1:
+            counted = requests[0].value / tokens[0].value
+            stated = (case.output, case.output - 1, case.output + (case.prompt or 0))
+            requests[0].found["tokens_counted"] = counted
+            requests[0].found["tokens_stated"] = min(stated, key=lambda n: abs(n - counted))
+
+
+def _parts(case: Case) -> None:
+    """Sum of the parts beside the whole: of components, and of prefill and decode."""
+    for kind in ("energy", "time"):
+        values = case.of(kind)
+        for whole in values:
+            same = [v for v in values if v.per == whole.per and v is not whole]
+            if whole.quantity in ("energy_j", "runtime_s"):
+                parts = _components([v for v in same if v.phase == whole.phase])
+                complete = len(parts) == len(PARTS)
+                if len(parts) < 2 and whole.phase == Phase.E2E:
+                    parts = {
+                        v.phase: v.value for v in same
+                        if v.quantity == whole.quantity and v.phase in (Phase.PREFILL, Phase.DECODE)
+                    }  # fmt: skip
+                    complete = len(parts) == 2
+                if len(parts) >= 2:
+                    whole.found |= {
+                        "parts_sum": sum(parts.values()), "parts_whole": whole.value,
+                        "parts_complete": float(complete),
+                    }  # fmt: skip
+
+
+def _components(values: Sequence[Value]) -> dict[str, float]:
+    """Joules of device, CPU and DRAM, by the words in their names."""
+    parts: dict[str, float] = {}
+    for value in values:
+        words = value.quantity.split("_")
+        for part, names in PARTS:
+            if any(name in words for name in names):
+                parts.setdefault(part, value.value)
+    return parts

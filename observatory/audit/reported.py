@@ -1,0 +1,187 @@
+"""Rules on what others reported: the physical ones, and what a file can say against itself.
+
+A row in violation is kept and marked, and left out by default where its rule says `exclude`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from observatory.audit.blocks import SAME_RATIO, exact_multiples, labels
+from observatory.audit.claims import claims
+from observatory.audit.physics import PHYSICAL_RULES
+from observatory.audit.rule import EXCLUDE, WARN, Breach, Rule, apply_all, below, number, where
+from observatory.records import Finding, Reported, as_row
+from observatory.runtime.plausibility import AGREEMENT
+
+#: What must be equal for two values to be of one series, and of one point in it.
+SERIES = [
+    "model_name", "device_kind", "device_count", "dtype", "quantization", "backend", "boundary",
+    "method",
+]  # fmt: skip
+POINT = ["prompt_tokens", "output_tokens", "batch"]
+SAME = ["source_key", "quantity", "phase", "per", "work_unit"]
+LEAST_REPEATS = 3
+
+
+# ---------------------------------------------------------------------- checks
+def _zero(table: pd.DataFrame) -> Breach:
+    judged = table["kind"].notna().to_numpy()
+    return where(judged & (number(table, "value") == 0), 0.0, 0.0)
+
+
+def _negative(table: pd.DataFrame) -> Breach:
+    value = np.where(table["kind"].notna(), number(table, "value"), np.nan)
+    return below(value, 0.0)
+
+
+def _repeat(table: pd.DataFrame) -> Breach:
+    value, middle = number(table, "value"), number(table, "repeats_median")
+    with np.errstate(invalid="ignore"):
+        return where((value <= 0) & (middle > 0), value, middle)
+
+
+def _product(table: pd.DataFrame) -> Breach:
+    energy = number(table, "energy_j")
+    product = number(table, "power_stated_w") * number(table, "time_s")
+    with np.errstate(invalid="ignore"):
+        return where(np.abs(energy - product) > AGREEMENT * product, energy, product)
+
+
+def _tokens(table: pd.DataFrame) -> Breach:
+    counted, stated = number(table, "tokens_counted"), number(table, "tokens_stated")
+    with np.errstate(invalid="ignore"):
+        return where(np.abs(counted - stated) > AGREEMENT * stated, counted, stated)
+
+
+def _parts(table: pd.DataFrame) -> Breach:
+    total, whole = number(table, "parts_sum"), number(table, "parts_whole")
+    complete = number(table, "parts_complete") == 1
+    with np.errstate(invalid="ignore"):
+        more, less = total > whole * (1 + AGREEMENT), total < whole * (1 - AGREEMENT)
+    return where(more | (less & complete), total, whole)
+
+
+def _multiple(table: pd.DataFrame) -> Breach:
+    factor = number(table, "factor")
+    with np.errstate(invalid="ignore"):
+        return where(np.abs(factor - 1) > SAME_RATIO, factor, np.nan)
+
+
+def _copied(table: pd.DataFrame) -> Breach:
+    factor = number(table, "factor")
+    with np.errstate(invalid="ignore"):
+        return where(np.abs(factor - 1) <= SAME_RATIO, factor, np.nan)
+
+
+REPORTED_ONLY: tuple[Rule, ...] = (
+    Rule(
+        "zero_for_missing", EXCLUDE,
+        "{quantity} is exactly 0: a missing value written as zero.",
+        "Store missing as an empty cell with a reason; 0 is a measurement.",
+        "METHOD §3.10, §9: zero stored for missing", ("kind", "value"), _zero, words=("quantity",),
+    ),
+    Rule(
+        "negative_value", EXCLUDE,
+        "{quantity} is {value:.4g}; no time, energy, power or rate is negative.",
+        "A baseline was subtracted, or a counter wrapped: report gross values.",
+        "METHOD §3.9, §3.10", ("kind", "value"), _negative, words=("quantity",),
+    ),
+    Rule(
+        "repeat_not_positive", EXCLUDE,
+        "{quantity} is {value:.4g} among {repeats} repeats whose median is {bound:.4g}.",
+        "Do not average it in: it is a failed reading; leave it out and say so.",
+        "METHOD §9: negative repeats averaged in",
+        ("value", "repeats_median"), _repeat, words=("quantity", "repeats"),
+    ),
+    Rule(
+        "energy_power_mismatch", WARN,
+        "The energy is {value:.4g} J; stated mean power × time gives {bound:.4g} J.",
+        "Check the units of all three, and whether power and energy cover the same devices.",
+        "METHOD §8: E = mean power × time within 5 %",
+        ("energy_j", "power_stated_w", "time_s"), _product,
+    ),
+    Rule(
+        "token_count_mismatch", WARN,
+        "Joules per request over joules per token make {value:.4g} tokens; the row states "
+        "{bound:.4g}.",
+        "Count tokens with the tokenizer; stream chunks are not tokens.",
+        "METHOD §8: tokens from the tokenizer; within 5 %",
+        ("tokens_counted", "tokens_stated"), _tokens,
+    ),
+    Rule(
+        "parts_do_not_sum", EXCLUDE,
+        "The parts of {quantity} sum to {value:.4g}; the whole is {bound:.4g}.",
+        "Check what the whole covers: a part counted twice, or one left out.",
+        "METHOD §8: parts sum to the whole; within 5 %",
+        ("parts_sum", "parts_whole"), _parts, words=("quantity",),
+    ),
+    Rule(
+        "exact_multiple", EXCLUDE,
+        "{quantity} is exactly {value:.6g} times that of {multiple_of}, row by row through a "
+        "whole block: it was computed, not measured.",
+        "Ask the source which of the two blocks was measured, and drop the other.",
+        "METHOD §8: no exact multiples of another row; agreement by chance below 1e-12",
+        ("factor",), _multiple, words=("quantity", "multiple_of"),
+    ),
+    Rule(
+        "copied_block", WARN,
+        "{quantity} is the same as that of {multiple_of}, row by row through a whole block.",
+        "Count it once: one measurement is listed under two names.",
+        "METHOD §8; a factor of exactly 1", ("factor",), _copied, words=("quantity", "multiple_of"),
+    ),
+)  # fmt: skip
+REPORTED_RULES: tuple[Rule, ...] = REPORTED_ONLY + PHYSICAL_RULES
+
+
+# ---------------------------------------------------------------------- reported rows
+def audit_reported(table: pd.DataFrame) -> list[Finding]:
+    """Findings on reported values, a table as `observatory.store.reader.reported` gives it."""
+    if table.empty:
+        return []
+    table = table.reset_index(drop=True)
+    return apply_all(REPORTED_RULES, _beside_others(claims(table)), "reported")
+
+
+def table_of(rows: Iterable[Reported], source_key: str = "file") -> pd.DataFrame:
+    """Reported records that are not stored, as such a table; `id` counts them from 1."""
+    records: list[dict[str, Any]] = [as_row(row) | {"source_key": source_key} for row in rows]
+    return pd.DataFrame(records).assign(id=range(1, len(records) + 1))
+
+
+def _beside_others(table: pd.DataFrame) -> pd.DataFrame:
+    """`repeats`, `repeats_median`, `factor`, `multiple_of`: each value beside those like it."""
+    values = pd.Series(np.where(table["kind"].notna(), number(table, "value"), np.nan))
+    like = values.groupby([table[c] for c in (*SAME, *SERIES, *POINT)], dropna=False)
+    repeats, middle = like.transform("count"), like.transform("median")
+    factor, multiple_of = np.full(len(table), np.nan), np.full(len(table), "", dtype=object)
+    names = _joined(table, SERIES)
+    points = _joined(table, POINT)
+    for _, places in table[values.notna()].groupby(SAME, dropna=False).groups.items():
+        at = np.asarray(places)
+        found = exact_multiples(values.to_numpy()[at], names[at].tolist(), points[at].tolist())
+        factor[at], multiple_of[at] = labels(found, len(at))
+    return table.assign(
+        repeats=repeats,
+        repeats_median=np.where(repeats >= LEAST_REPEATS, middle, np.nan),
+        factor=factor,
+        multiple_of=multiple_of,
+    )
+
+
+def _joined(table: pd.DataFrame, columns: list[str]) -> np.ndarray[Any, Any]:
+    """The cells of some columns as one text, missing ones left out."""
+    parts = [
+        table[c].map(lambda v: "" if v is None or v != v else f"{v:g}" if _is_number(v) else str(v))
+        for c in columns
+    ]
+    joined = ["  ".join(p for p in cells if p) for cells in zip(*parts, strict=True)]
+    return np.array([" ".join(text.split()) for text in joined], dtype=object)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
