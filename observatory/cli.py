@@ -15,13 +15,16 @@ VERBS: dict[str, str] = {
     "show": "What is in the database: summary, runs, cells, fits, findings.",
     "report": "The answer of one run, as it was printed at its end.",
     "estimate": "Time, energy, carbon, water and money of one request.",
+    "dashboard": "Look at the database in a browser.",
     "merge": "Add the facts of other databases.",
     "footprint": "Carbon, water and money of energy that you state.",
     "compare": "What moving from A to B saves and costs, and how sure that is.",
     "scenario": "One request under every combination of a scenario file.",
     "recompute": "Bill kept estimates again under another edition of the factors.",
+    "audit": "What no machine could have measured: the database, or files of others.",
     "derive": "Make findings, summaries and fits again from the facts.",
     "architecture": "Parameters, FLOPs and bytes of a model, from its config.",
+    "capacity": "Does it fit, how many users, how fast, how many joules: before measuring.",
 }
 
 

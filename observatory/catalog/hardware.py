@@ -136,6 +136,14 @@ def catalogue() -> dict[str, Hardware]:
     return {row["name"]: _from_row(row) for row in rows()}
 
 
+def spellings(name: str) -> tuple[str, ...]:
+    """A catalogue device's name and its aliases, as drivers and people write them."""
+    for row in rows():
+        if row["name"] == name:
+            return (name, *(alias for alias in row["aliases"].split(";") if alias))
+    return (name,)
+
+
 def _words(name: str) -> frozenset[str]:
     words = re.findall(r"[a-z0-9.]+", name.lower().replace("80 gb", "80gb"))
     return frozenset(word for word in words if not _FILLER.match(word))
@@ -165,5 +173,7 @@ def lookup(name: str) -> Hardware:
         if known and capacity != {f"{catalogue()[known].memory_bytes / GIB:.0f}gb"}:
             known = None
     if known is None:
-        raise UnknownNameError("device", name, list(catalogue()), "see `observatory capacity -h`")
+        raise UnknownNameError(
+            "device", name, list(catalogue()), "`observatory capacity --list-devices` lists them"
+        )
     return catalogue()[known]

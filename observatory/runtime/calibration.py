@@ -129,6 +129,17 @@ def _server_time(q: Parameters, rows: Columns) -> Floats:
     return np.asarray(_server_matrix(rows) @ solved, dtype=float)
 
 
+def server_parts(q: Parameters, rows: Columns) -> dict[str, Floats]:
+    """A server step's seconds by cause: launches, per-sequence work, roofline, all-reduce."""
+    shares = _server_matrix(rows) * np.array([q[name] for name in _SERVER])
+    return {
+        "launch": shares[:, :3].sum(axis=1),
+        "scheduling": shares[:, 3],
+        "roofline": shares[:, 4],
+        "communication": shares[:, 5],
+    }
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How a time model is fitted and evaluated."""

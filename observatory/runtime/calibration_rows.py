@@ -98,7 +98,7 @@ class Columns:
 def workload_columns(
     arch: Architecture, hw: Hardware, dtype: str, devices: int, batch: ArrayLike,
     prompt: ArrayLike | None = None, output: ArrayLike | None = None,
-    context: ArrayLike | None = None,
+    context: ArrayLike | None = None, kv_dtype: str | None = None,
 ) -> Columns:  # fmt: skip
     """Columns of workloads of one model on one machine; arrays broadcast together.
 
@@ -110,7 +110,7 @@ def workload_columns(
     b, first, o = (
         np.asarray(x, dtype=float).ravel() for x in np.broadcast_arrays(*map(np.asarray, parts))
     )
-    options = (b, dtype, devices)
+    options = (b, dtype, devices, kv_dtype)
     zero = np.zeros_like(b)
     # A request's steps attend to p+1 … p+o-1 tokens: rooflines are taken at the middle of them.
     attended = first if steps_only else first + np.maximum(o, 2) / 2

@@ -6,9 +6,12 @@ Made by `python -m tests.runtime.reference_rows`; a test refits them from the re
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
+from pathlib import Path
 
+from observatory.errors import InputError
 from observatory.runtime.calibration import Calibration
 
 
@@ -25,3 +28,20 @@ def find(device: str, recipe: str | None = None) -> Calibration | None:
         if calibration.device == device and recipe in (None, calibration.recipe):
             return calibration
     return None
+
+
+def from_file(path: Path) -> list[Calibration]:
+    """Calibrations of a JSON file, one record or a list. Raises InputError."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read the calibration {path}: {error}") from error
+    records = found if isinstance(found, list) else [found]
+    if not all(isinstance(record, dict) for record in records):
+        raise InputError(f"{path} holds no calibration records")
+    return [Calibration.from_dict(record) for record in records]
+
+
+def available(files: Sequence[Path] = ()) -> tuple[Calibration, ...]:
+    """The shipped calibrations, then those of files: the later of one device and recipe wins."""
+    return (*shipped(), *(record for path in files for record in from_file(path)))

@@ -87,16 +87,17 @@ def _estimate(rows: Columns, hw: Hardware, calibration: Calibration | None) -> E
 
 def estimate_steps(
     arch: Architecture, hw: Hardware, context: ArrayLike, batch: ArrayLike = 1, dtype: str = "bf16",
-    devices: int = 1, calibration: Calibration | None = None,
+    devices: int = 1, calibration: Calibration | None = None, kv_dtype: str | None = None,
 ) -> Estimate:  # fmt: skip
     """One decode step of the whole batch, at each context (the token being made included)."""
-    rows = workload_columns(arch, hw, dtype, devices, batch, context=context)
+    rows = workload_columns(arch, hw, dtype, devices, batch, context=context, kv_dtype=kv_dtype)
     return _estimate(rows, hw, calibration)
 
 
 def estimate_requests(
     arch: Architecture, hw: Hardware, prompt: ArrayLike, output: ArrayLike, batch: ArrayLike = 1,
     dtype: str = "bf16", devices: int = 1, calibration: Calibration | None = None,
+    kv_dtype: str | None = None,
 ) -> Estimate:  # fmt: skip
     """Whole requests. A server calibration knows decode steps alone and is refused (InputError)."""
     if calibration is not None and calibration.recipe == "server":
@@ -104,5 +105,5 @@ def estimate_requests(
             f"calibration {calibration.id} covers decode steps of a server; ask for steps, or "
             "calibrate whole requests (--recipe single-stream)"
         )
-    rows = workload_columns(arch, hw, dtype, devices, batch, prompt, output)
+    rows = workload_columns(arch, hw, dtype, devices, batch, prompt, output, kv_dtype=kv_dtype)
     return _estimate(rows, hw, calibration)
