@@ -43,8 +43,8 @@ def derive(engine: Engine, configurations: Collection[str] | None = None) -> Der
     """Make findings, summaries and fits again from facts, in one transaction.
 
     `configurations` limits it to those keys (what a run touched); without it everything is made
-    again, the findings on reported rows included. A derived row depends on the facts of its own configuration alone, so both ways give the
-    same rows.
+    again, findings on reported rows too. A derived row depends on the facts of its own
+    configuration alone, so both ways give the same rows.
     """
     with engine.begin() as connection:
         rows = reader.windows(connection, configurations=configurations)

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from observatory.audit.blocks import SAME_RATIO, exact_multiples, labels
+from observatory.audit.blocks import exact_multiples, labels
 from observatory.audit.claims import claims
 from observatory.audit.physics import PHYSICAL_RULES
+from observatory.audit.repeats import LEAST_REPEATS, REPEAT_RULES
 from observatory.audit.rule import EXCLUDE, WARN, Breach, Rule, apply_all, below, number, where
 from observatory.records import Finding, Reported, as_row
 from observatory.runtime.plausibility import AGREEMENT
@@ -25,7 +26,6 @@ SERIES = [
 ]  # fmt: skip
 POINT = ["prompt_tokens", "output_tokens", "batch"]
 SAME = ["source_key", "quantity", "phase", "per", "work_unit"]
-LEAST_REPEATS = 3
 
 
 # ---------------------------------------------------------------------- checks
@@ -37,12 +37,6 @@ def _zero(table: pd.DataFrame) -> Breach:
 def _negative(table: pd.DataFrame) -> Breach:
     value = np.where(table["kind"].notna(), number(table, "value"), np.nan)
     return below(value, 0.0)
-
-
-def _repeat(table: pd.DataFrame) -> Breach:
-    value, middle = number(table, "value"), number(table, "repeats_median")
-    with np.errstate(invalid="ignore"):
-        return where((value <= 0) & (middle > 0), value, middle)
 
 
 def _product(table: pd.DataFrame) -> Breach:
@@ -66,18 +60,6 @@ def _parts(table: pd.DataFrame) -> Breach:
     return where(more | (less & complete), total, whole)
 
 
-def _multiple(table: pd.DataFrame) -> Breach:
-    factor = number(table, "factor")
-    with np.errstate(invalid="ignore"):
-        return where(np.abs(factor - 1) > SAME_RATIO, factor, np.nan)
-
-
-def _copied(table: pd.DataFrame) -> Breach:
-    factor = number(table, "factor")
-    with np.errstate(invalid="ignore"):
-        return where(np.abs(factor - 1) <= SAME_RATIO, factor, np.nan)
-
-
 REPORTED_ONLY: tuple[Rule, ...] = (
     Rule(
         "zero_for_missing", EXCLUDE,
@@ -90,13 +72,6 @@ REPORTED_ONLY: tuple[Rule, ...] = (
         "{quantity} is {value:.4g}; no time, energy, power or rate is negative.",
         "A baseline was subtracted, or a counter wrapped: report gross values.",
         "METHOD §3.9, §3.10", ("kind", "value"), _negative, words=("quantity",),
-    ),
-    Rule(
-        "repeat_not_positive", EXCLUDE,
-        "{quantity} is {value:.4g} among {repeats} repeats whose median is {bound:.4g}.",
-        "Do not average it in: it is a failed reading; leave it out and say so.",
-        "METHOD §9: negative repeats averaged in",
-        ("value", "repeats_median"), _repeat, words=("quantity", "repeats"),
     ),
     Rule(
         "energy_power_mismatch", WARN,
@@ -120,22 +95,8 @@ REPORTED_ONLY: tuple[Rule, ...] = (
         "METHOD §8: parts sum to the whole; within 5 %",
         ("parts_sum", "parts_whole"), _parts, words=("quantity",),
     ),
-    Rule(
-        "exact_multiple", EXCLUDE,
-        "{quantity} is exactly {value:.6g} times that of {multiple_of}, row by row through a "
-        "whole block: it was computed, not measured.",
-        "Ask the source which of the two blocks was measured, and drop the other.",
-        "METHOD §8: no exact multiples of another row; agreement by chance below 1e-12",
-        ("factor",), _multiple, words=("quantity", "multiple_of"),
-    ),
-    Rule(
-        "copied_block", WARN,
-        "{quantity} is the same as that of {multiple_of}, row by row through a whole block.",
-        "Count it once: one measurement is listed under two names.",
-        "METHOD §8; a factor of exactly 1", ("factor",), _copied, words=("quantity", "multiple_of"),
-    ),
 )  # fmt: skip
-REPORTED_RULES: tuple[Rule, ...] = REPORTED_ONLY + PHYSICAL_RULES
+REPORTED_RULES: tuple[Rule, ...] = REPORTED_ONLY + REPEAT_RULES + PHYSICAL_RULES
 
 
 # ---------------------------------------------------------------------- reported rows

@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from observatory.audit.blocks import exact_multiples, labels
 from observatory.audit.bounds import IDLE_TOLERANCE, PowerBounds, best_time
 from observatory.audit.physics import PHYSICAL_RULES
+from observatory.audit.repeats import LEAST_REPEATS, REPEAT_RULES
 from observatory.audit.rule import (
     AVOID,
     EXCLUDE,
@@ -42,6 +44,7 @@ ENERGY_PARTS = ("energy_device_j", "energy_cpu_j", "energy_dram_j", "energy_idle
 #: Clock reasons of a device that runs at its power limit, which is where a loaded one belongs.
 POWER_CAPS = {"sw_power_cap"}
 SIZES = ("prompt_tokens", "context_tokens", "output_tokens", "batch")
+POINT = ["phase", *SIZES]
 STACK = ["configuration_key", "environment_key"]
 
 
@@ -211,7 +214,7 @@ WINDOW_ONLY: tuple[Rule, ...] = (
         lambda t: above(number(t, "energy_edge_bound_rel"), EDGE_BOUND),
     ),
 )  # fmt: skip
-WINDOW_RULES: tuple[Rule, ...] = WINDOW_ONLY + PHYSICAL_RULES
+WINDOW_RULES: tuple[Rule, ...] = WINDOW_ONLY + REPEAT_RULES + PHYSICAL_RULES
 
 
 # ---------------------------------------------------------------------- evidence beside a window
@@ -238,9 +241,34 @@ def evidence(windows: pd.DataFrame, bounds: Bounds | None = None) -> pd.DataFram
         power_w=device / duration,
         power_stated_w=number(windows, "energy_integral_j") / duration,
     )
+    table = _beside_repeats(table)
     if bounds is None:
         return table
     return _with_rooflines(_with_power_bounds(table, bounds), bounds)
+
+
+def _beside_repeats(table: pd.DataFrame) -> pd.DataFrame:
+    """`repeats`, `repeats_median` of the energy in a cell; `factor` of a run's times to another's.
+
+    Runs are compared inside one configuration on one machine, so that findings on a configuration
+    depend on its own facts alone.
+    """
+    energy = table["energy_j"].groupby(table["cell_id"])
+    repeats = energy.transform("count")
+    middle = energy.transform("median").where(repeats >= LEAST_REPEATS)
+    factor, multiple_of = np.full(len(table), np.nan), np.full(len(table), "", dtype=object)
+    points = [*POINT, "process_index", "window_index"]
+    for places in table.groupby(STACK, sort=False).indices.values():
+        runs = table["run_id"].to_numpy()[places]
+        if (runs != runs[0]).any():
+            keys = list(table[points].iloc[places].itertuples(index=False, name=None))
+            seconds = table["time_s"].to_numpy(dtype=float)[places]
+            found = exact_multiples(seconds, [f"run {run}" for run in runs], keys)
+            factor[places], multiple_of[places] = labels(found, len(places))
+    return table.assign(
+        quantity=np.where(np.isfinite(factor), "duration_s", "energy"), value=table["energy_j"],
+        repeats=repeats, repeats_median=middle, factor=factor, multiple_of=multiple_of,
+    )  # fmt: skip
 
 
 def _with_power_bounds(table: pd.DataFrame, bounds: Bounds) -> pd.DataFrame:
