@@ -15,6 +15,8 @@ from observatory.verbs.architecture import load
 from observatory.verbs.tables import print_table
 
 if TYPE_CHECKING:
+    from observatory.catalog.architecture import Architecture
+    from observatory.catalog.hardware import Hardware
     from observatory.runtime.capacity import Capacity, Modelled
 
 
@@ -56,13 +58,14 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="JSON file with config keys that replace those of the model.",
 )
+@click.option("--sweep", is_flag=True, help="Rooflines and memory from 4k to 1M tokens instead.")
 @click.option("--list-devices", is_flag=True, help="List the devices of the catalogue and stop.")
 @options.as_json
 def command(
     model: str | None, device: str | None, devices: int, context: int | None, output: int,
     users: int | None, dtype: str | None, kv_dtype: str | None, utilisation: float,
     files: tuple[Path, ...], no_calibration: bool, zone: str | None, override: Path | None,
-    list_devices: bool, json_: bool,
+    sweep: bool, list_devices: bool, json_: bool,
 ) -> None:  # fmt: skip
     """Memory, users, TTFT, TPOT and joules of MODEL on a device, before anything is measured.
 
@@ -72,35 +75,72 @@ def command(
     if list_devices:
         _list(json_)
         return
-    if model is None or device is None or context is None:
+    if model is None or device is None or (context is None and not sweep):
         raise InputError("--model, --device and --context are needed (or --list-devices)")
-    if context <= output:
-        raise InputError(f"--context {context}: must exceed --output {output} (prompt = the rest)")
 
     from observatory.catalog import hardware
     from observatory.runtime.calibration_shipped import available
     from observatory.runtime.capacity import capacity
 
-    arch = load(model, override)
+    arch, hw = load(model, override), hardware.lookup(device)
+    weights = dtype or arch.quantization or "bf16"
+    if sweep:
+        _sweep(arch, hw, devices, weights, kv_dtype, utilisation, json_)
+        return
+    if context is None or context <= output:
+        raise InputError(f"--context {context}: must exceed --output {output} (prompt = the rest)")
+    known = () if no_calibration else available(files)
     found = capacity(
-        arch, hardware.lookup(device), context - output, output, users, devices,
-        dtype or arch.quantization or "bf16", kv_dtype, utilisation,
-        () if no_calibration else available(files),
-    )  # fmt: skip
+        arch, hw, context - output, output, users, devices, weights, kv_dtype, utilisation, known
+    )
     bills = [_bill(found, zone)] if zone and found.energy_per_request_j is not None else []
     if json_:
-        memory = asdict(found.memory) | {"free_bytes": found.memory.free_bytes}
-        options.print_json(
-            asdict(found) | {"memory": memory, "provenance": "modelled",
-            "energy_per_request_j": found.energy_per_request_j,
-            "footprints": [m.to_json() for m in bills]}
-        )  # fmt: skip
+        options.print_json(_document(found, bills))
         return
-    _print(found)
+    _print(found, {c.id: c.assumptions for c in known})
     if bills:
         from observatory.verbs import billing
 
         billing.print_footprints(bills, ("per request", 1.0))
+    elif zone:
+        click.echo(f"no bill for {zone}: the energy is not known")
+
+
+def _document(found: Capacity, bills: list[Any]) -> dict[str, Any]:
+    memory = asdict(found.memory) | {"free_bytes": found.memory.free_bytes}
+    return asdict(found) | {
+        "memory": memory,
+        "provenance": "modelled",
+        "energy_per_request_j": found.energy_per_request_j,
+        "footprints": [m.to_json() for m in bills],
+    }
+
+
+def _sweep(
+    arch: Architecture, hw: Hardware, devices: int, dtype: str, kv_dtype: str | None,
+    utilisation: float, json_: bool,
+) -> None:  # fmt: skip
+    """A row a context: docs/long-context.md for one model and machine."""
+    from observatory.runtime.long_context import sweep
+
+    points = sweep(
+        arch, hw, devices=devices, dtype=dtype, kv_dtype=kv_dtype, utilisation=utilisation
+    )
+    if json_:
+        options.print_json([asdict(p) | {"provenance": "modelled"} for p in points])
+        return
+    print_table(
+        f"{arch.name} ({dtype}) on {devices} × {hw.name}: rooflines, one sequence",
+        ["context", "#prefill", "#if unfused", "#decode step", "#KV GB", "#sequences", "#swap"],
+        [
+            [f"{p.context:,}" + ("" if p.released else " *"), show(p.prefill_s, "runtime_s"),
+             show(p.prefill_unfused_s, "runtime_s"), show(p.step_s, "runtime_s"),
+             f"{p.kv_bytes / 1e9:.4g}", p.concurrency, show(p.switch_s, "runtime_s")]
+            for p in points
+        ],
+        ["modelled: lower bounds of time; docs/long-context.md explains the columns"]
+        + ([] if all(p.released for p in points) else ["* longer than the model was released for"]),
+    )  # fmt: skip
 
 
 def _list(json_: bool) -> None:
@@ -161,7 +201,7 @@ def _rate(found: Capacity) -> str | None:
     return f"{'≤ ' if found.tpot_s.high is None else ''}{found.tokens_per_s:.4g}"
 
 
-def _print(found: Capacity) -> None:
+def _print(found: Capacity, assumptions: dict[str, tuple[str, ...]]) -> None:
     from observatory.catalog.hardware import GIB
 
     memory = found.memory
@@ -187,10 +227,10 @@ def _print(found: Capacity) -> None:
         ["usable memory", f"{memory.usable_bytes / GIB:.4g} GiB"],
         ["swap one sequence out and one in", show(memory.switch_s, "runtime_s")],
     ]
-    print_table("Capacity, modelled", ["", "#"], rows, _notes(found))
+    print_table("Capacity, modelled", ["", "#"], rows, _notes(found, assumptions))
 
 
-def _notes(found: Capacity) -> list[str]:
+def _notes(found: Capacity, assumptions: dict[str, tuple[str, ...]]) -> list[str]:
     notes = []
     for name, value in (("TTFT", found.ttft_s), ("TPOT", found.tpot_s)):
         if value is None:
@@ -202,6 +242,8 @@ def _notes(found: Capacity) -> list[str]:
         else:
             flag = ", fewer than nine models" if value.flagged else ""
             notes.append(f"{name}: 90 % interval of {value.calibration_id}{flag}")
+            assumed = assumptions.get(str(value.calibration_id), ())
+            notes += [f"  it assumes of its rows: {line}" for line in assumed]
     if found.energy_per_output_token_j is None:
         notes.append(f"energy: – because {found.energy_reason}")
     if found.memory.kv_copies > 1:
