@@ -158,6 +158,7 @@ def _free(table: pd.DataFrame) -> Iterator[Multiple]:
         factor = float(np.exp(ratio[members].mean()))
         if _digits(_rounded(1 / factor)) < _digits(_rounded(factor)):
             made, origin, factor = origin, made, 1 / factor
+        made, origin = made[np.argsort(made)], origin[np.argsort(made)]
         values = table["value"].to_numpy(dtype=float)
         if min(len(np.unique(values[made])), len(np.unique(values[origin]))) < LEAST_CLUSTER:
             continue

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from observatory.audit import RULES
 from observatory.audit.rule import Rule
 
@@ -63,5 +65,6 @@ def markdown() -> str:
 
 def _row(rule: Rule) -> str:
     version = "" if rule.version == 1 else f" (version {rule.version})"
-    cells = (f"`{rule.code}`{version}", rule.severity, rule.sentence, rule.remedy, rule.source)
+    sentence = re.sub(r"\{(\w+)[^}]*\}", lambda m: f"*{m[1].replace('_', ' ')}*", rule.sentence)
+    cells = (f"`{rule.code}`{version}", rule.severity, sentence, rule.remedy, rule.source)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -238,6 +238,7 @@ def evidence(windows: pd.DataFrame, bounds: Bounds | None = None) -> pd.DataFram
     table = windows.assign(
         energy_j=np.where(np.isfinite(device), device, cpu),
         time_s=duration,
+        nearest_s=duration,
         power_w=device / duration,
         power_stated_w=number(windows, "energy_integral_j") / duration,
     )

@@ -1,0 +1,175 @@
+"""Every rule on reported values: one case that breaks it, and a sound row that breaks none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from observatory.audit import REPORTED_RULES, audit_reported
+from observatory.audit.claims import claims
+from observatory.audit.reported import table_of
+from observatory.records import Finding, Reported
+from tests.audit.reported_rows import server
+
+
+def audit(rows: list[Reported]) -> list[tuple[Finding, Reported]]:
+    return [(f, rows[f.subject_id - 1]) for f in audit_reported(table_of(rows))]
+
+
+def found(rows: list[Reported]) -> set[tuple[str, str]]:
+    return {(finding.rule, row.quantity) for finding, row in audit(rows)}
+
+
+def request(runtime_s: float, **what: Any) -> list[Reported]:
+    """One request alone on one H100."""
+    facts: dict[str, Any] = {
+        "model_name": "Llama-3.1 8B", "phase": "e2e", "prompt_tokens": 1000.0,
+        "output_tokens": 100.0, "batch": 1.0, "device_kind": "H100-SXM5", "device_count": 1,
+        "dtype": "bf16", "boundary": "device",
+    }  # fmt: skip
+    return [Reported(row="1", quantity="runtime_s", value=runtime_s, unit="s", **(facts | what))]
+
+
+def parts(whole_j: float, **part_j: float) -> list[Reported]:
+    facts: dict[str, Any] = {"row": "1", "model_name": "x", "phase": "e2e", "unit": "J"}
+    rows = {f"energy_{name}_j": value for name, value in part_j.items()} | {"energy_j": whole_j}
+    return [Reported(quantity=name, value=value, **facts) for name, value in rows.items()]
+
+
+def phases(e2e_s: float) -> list[Reported]:
+    return [
+        Reported(row="1", model_name="x", phase=phase, quantity="runtime_s", value=value, unit="s")
+        for phase, value in (("prefill", 1.0), ("decode", 4.0), ("e2e", e2e_s))
+    ]
+
+
+STEPS_1000 = {"tokens_per_s": 64 * 1000.0}
+BREAKS: list[tuple[str, str, list[Reported]]] = [
+    ("zero_for_missing", "energy_j", server({"energy_j": 0.0})),
+    ("zero_for_missing", "tpot_s", server({"tpot_s": 0.0})),
+    ("negative_value", "energy_per_token_j", server({"energy_per_token_j": -0.3})),
+    ("energy_power_mismatch", "energy_per_token_j", server({"power_w": 540.0})),
+    ("token_count_mismatch", "energy_j", server({"energy_j": 75.0})),
+    ("parts_do_not_sum", "energy_j", parts(100.0, gpu=80.0, cpu=40.0)),
+    ("parts_do_not_sum", "energy_j", parts(200.0, gpu=80.0, cpu=40.0, ram=5.0)),
+    ("parts_do_not_sum", "runtime_s", phases(4.5)),
+    ("mfu_above_one", "runtime_s", request(0.001, output_tokens=1.0, batch=4.0)),
+    ("mfu_above_one", "tokens_per_s", server({"tokens_per_s": 2e5}, batch=None)),
+    ("mbu_above_one", "tokens_per_s", server(STEPS_1000)),
+    ("faster_than_roofline", "runtime_s", request(0.3)),
+    ("sparse_peak_as_dense", "runtime_s", request(0.010, output_tokens=1.0)),
+    ("power_above_limit", "power_w", server({"power_w": 850.0})),
+    ("power_above_limit", "energy_per_token_j", server({"energy_per_token_j": 0.425})),
+    ("power_below_idle", "power_w", server({"power_w": 30.0})),
+    ("power_below_idle", "power_w", server(device_count=32)),
+    ("seconds_as_joules", "energy_per_token_j", server({"energy_per_token_j": 0.031})),
+    ("seconds_as_joules", "energy_j", server({"energy_j": 0.031 * 500})),
+    ("seconds_as_joules", "energy_j", server({"energy_j": 500 * 64 / 2000})),
+    ("millijoules_as_joules", "energy_per_token_j", server({"energy_per_token_j": 300.0})),
+    ("millijoules_as_joules", "energy_j", server({"energy_j": 150_000.0}, device_kind=None)),
+]  # fmt: skip
+ELSEWHERE = {"repeat_not_positive", "exact_multiple", "copied_block"}
+OWN_ONLY = {"above_measured_ceiling"}  #: nobody else's ceilings are known
+
+
+@pytest.mark.parametrize(("code", "quantity", "rows"), BREAKS, ids=[b[0] for b in BREAKS])
+def test_each_rule_fires_and_names_the_value(
+    code: str, quantity: str, rows: list[Reported]
+) -> None:
+    assert (code, quantity) in found(rows)
+
+
+def test_every_rule_has_a_case() -> None:
+    cases = {code for code, _, _ in BREAKS} | ELSEWHERE | OWN_ONLY
+    assert {rule.code for rule in REPORTED_RULES} == cases
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        server(),
+        request(0.7),
+        parts(125.0, gpu=80.0, cpu=40.0, ram=5.0),
+        parts(200.0, gpu=80.0, cpu=40.0),  # a whole may hold parts that are not listed
+        phases(5.0),
+        server({"tpot_s": 0.006}),  # a median gap is no mean step
+    ],
+    ids=["server", "request", "parts", "some parts", "phases", "median gap"],
+)
+def test_sound_rows_break_nothing(rows: list[Reported]) -> None:
+    assert found(rows) == set()
+    assert audit_reported(table_of(rows[:0])) == []
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        {"model_name": "an unknown model"},
+        {"device_kind": "an unknown card", "boundary": None},
+        {"dtype": None},
+        {"dtype": "bf16", "quantization": "a new scheme"},
+        {"work_unit": "image"},
+        {"phase": "e2e"},  # such a rate may count prompt tokens
+    ],
+    ids=str,
+)
+def test_what_is_not_known_accuses_nobody(what: dict[str, Any]) -> None:
+    fast = {"tokens_per_s": 64 * 1000.0, "energy_per_token_j": 600 / 64_000}
+    codes = {rule for rule, _ in found(server(fast | {"energy_j": 500 * 600 / 64_000}, **what))}
+    assert not codes & {"mfu_above_one", "mbu_above_one", "faster_than_roofline"}
+
+
+def test_joules_of_the_whole_node_have_no_upper_bound_from_its_cards() -> None:
+    high = {"power_w": 1200.0, "energy_per_token_j": 0.6, "energy_j": 300.0}
+    assert found(server(high, boundary="wall")) == set()
+    assert ("power_above_limit", "power_w") in found(server(high))
+
+
+def test_the_batch_of_a_shared_request_is_taken_in_its_favour() -> None:
+    """Without a batch, joules over seconds may be one of many shares of the power."""
+    rows = request(10.0, batch=None)
+    rows.append(replace(rows[0], quantity="energy_j", value=100.0, unit="J"))
+    assert found(rows) == set()
+    alone = [replace(row, batch=1.0) for row in rows]
+    assert ("power_below_idle", "energy_j") in found(alone)
+
+
+def test_a_repeat_that_is_not_positive_is_named_beside_the_others() -> None:
+    values = [310.0, 305.0, 312.0, 0.0, 308.0, 311.0, -4.0, 309.0, 307.0, 306.0]
+    rows = [r for i, v in enumerate(values) for r in server(row=str(i)) if r.quantity == "energy_j"]
+    rows = [
+        replace(r, value=v, row=str(i)) for i, (r, v) in enumerate(zip(rows, values, strict=True))
+    ]
+    named = {(f.rule, row.row) for f, row in audit(rows)}
+    assert named == {
+        ("zero_for_missing", "3"), ("repeat_not_positive", "3"),
+        ("negative_value", "6"), ("repeat_not_positive", "6"),
+    }  # fmt: skip
+    sentence = next(f.sentence for f, _ in audit(rows) if f.rule == "repeat_not_positive")
+    assert "10 repeats" in sentence and "307.5" in sentence
+
+
+def block(model: str, factor: float = 1.0) -> list[Reported]:
+    facts = {"model_name": model, "phase": "e2e", "unit": "s", "quantity": "runtime_s"}
+    return [
+        Reported(row=f"{model} {i}", value=factor * v, batch=float(i), **facts)  # type: ignore[arg-type]
+        for i, v in enumerate([1.2345678, 2.1347651, 3.9481265, 4.4713288, 5.8123341], 1)
+    ]
+
+
+def test_multiples_and_copies_of_a_block() -> None:
+    assert found(block("a") + block("b", 1.3)) == {("exact_multiple", "runtime_s")}
+    finding, row = audit(block("a") + block("b", 1.3))[0]
+    assert row.model_name == "b" and finding.value == 1.3 and "that of a," in finding.sentence
+    assert found(block("a") + block("b")) == {("copied_block", "runtime_s")}
+
+
+def test_joules_and_seconds_of_one_row_are_put_side_by_side() -> None:
+    table = claims(table_of(server())).set_index("quantity")
+    token, whole = table.loc["energy_per_token_j"], table.loc["energy_j"]
+    assert token["time_s"] == pytest.approx(1 / 2000) and whole["time_s"] == pytest.approx(0.25)
+    assert token["power_w"] == pytest.approx(600) and whole["power_w"] == pytest.approx(600)
+    assert table.loc["tokens_per_s", "time_s"] == pytest.approx(0.032)
+    assert whole["tokens_counted"] == pytest.approx(whole["tokens_stated"])
