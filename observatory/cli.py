@@ -25,6 +25,7 @@ VERBS: dict[str, str] = {
     "derive": "Make findings, summaries and fits again from the facts.",
     "architecture": "Parameters, FLOPs and bytes of a model, from its config.",
     "capacity": "Does it fit, how many users, how fast, how many joules: before measuring.",
+    "calibrate": "Teach the roofline a device, from the rows of the store.",
 }
 
 

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = [
     "errors", "units", "statistics", "records", "figures", "decision", "catalog", "store",
-    "capability", "footprint", "runtime", "importers", "ceilings", "audit", "derive",
+    "capability", "footprint", "runtime", "importers", "ceilings", "calibrations", "audit", "derive",
     "answers", "headline", "ingest", "recompute", "merging", "exports", "verbs", "cli",
 ]  # fmt: skip
 FORBIDDEN = {

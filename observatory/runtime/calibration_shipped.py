@@ -6,7 +6,6 @@ Made by `python -m tests.runtime.reference_rows`; a test refits them from the re
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -40,8 +39,3 @@ def from_file(path: Path) -> list[Calibration]:
     if not all(isinstance(record, dict) for record in records):
         raise InputError(f"{path} holds no calibration records")
     return [Calibration.from_dict(record) for record in records]
-
-
-def available(files: Sequence[Path] = ()) -> tuple[Calibration, ...]:
-    """The shipped calibrations, then those of files: the later of one device and recipe wins."""
-    return (*shipped(), *(record for path in files for record in from_file(path)))

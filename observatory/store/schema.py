@@ -447,3 +447,18 @@ capability = Table(
     UniqueConstraint("model_name", "lane", "source"),
     comment="Fact: one score in one lane.",
 )
+
+calibration = Table(
+    "calibration",
+    metadata,
+    Column("id", Text, primary_key=True, comment="Content hash of the record."),
+    _text("device", "Device, as the catalogue names it, or the machine's own.", False),
+    _text("recipe", "`single-stream` or `server`.", False),
+    _int("version", "Version of the recipes.", False),
+    _int("n_rows", "Rows it learned from.", False),
+    _int("n_models", "Models among them, held out one at a time.", False),
+    _real("mean_error", "Mean over models of the held-out error of time.", False),
+    _text("source", "Where the rows come from.", False),
+    Column("record", JSON, nullable=False, comment="Parameters, errors and spreads, whole."),
+    comment="Derived, kept: a roofline calibrated on rows of a device.",
+)

@@ -17,6 +17,7 @@ from observatory.verbs.tables import print_table
 if TYPE_CHECKING:
     from observatory.catalog.architecture import Architecture
     from observatory.catalog.hardware import Hardware
+    from observatory.runtime.calibration import Calibration
     from observatory.runtime.capacity import Capacity, Modelled
 
 
@@ -50,6 +51,9 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Calibration from `observatory calibrate`, before the shipped ones (repeatable).",
 )
+@click.option(
+    "--db", metavar="PATH|URL", help="Use the calibrations of this store too (its own come first)."
+)
 @click.option("--no-calibration", is_flag=True, help="The plain roofline: lower bounds only.")
 @click.option("--zone", help="Bill the energy of a request in this grid zone.")
 @click.option(
@@ -64,7 +68,7 @@ if TYPE_CHECKING:
 def command(
     model: str | None, device: str | None, devices: int, context: int | None, output: int,
     users: int | None, dtype: str | None, kv_dtype: str | None, utilisation: float,
-    files: tuple[Path, ...], no_calibration: bool, zone: str | None, override: Path | None,
+    files: tuple[Path, ...], db: str | None, no_calibration: bool, zone: str | None, override: Path | None,
     sweep: bool, list_devices: bool, json_: bool,
 ) -> None:  # fmt: skip
     """Memory, users, TTFT, TPOT and joules of MODEL on a device, before anything is measured.
@@ -79,7 +83,7 @@ def command(
         raise InputError("--model, --device and --context are needed (or --list-devices)")
 
     from observatory.catalog import hardware
-    from observatory.runtime.calibration_shipped import available
+    from observatory.runtime.calibration_shipped import shipped
     from observatory.runtime.capacity import capacity
 
     arch, hw = load(model, override), hardware.lookup(device)
@@ -89,7 +93,7 @@ def command(
         return
     if context is None or context <= output:
         raise InputError(f"--context {context}: must exceed --output {output} (prompt = the rest)")
-    known = () if no_calibration else available(files)
+    known = () if no_calibration else (*shipped(), *_stored(db), *_read(files))
     found = capacity(
         arch, hw, context - output, output, users, devices, weights, kv_dtype, utilisation, known
     )
@@ -104,6 +108,22 @@ def command(
         billing.print_footprints(bills, ("per request", 1.0))
     elif zone:
         click.echo(f"no bill for {zone}: the energy is not known")
+
+
+def _read(files: tuple[Path, ...]) -> list[Calibration]:
+    from observatory.runtime.calibration_shipped import from_file
+
+    return [record for path in files for record in from_file(path)]
+
+
+def _stored(db: str | None) -> list[Calibration]:
+    if db is None:
+        return []
+    from observatory import calibrations
+    from observatory.store.database import open_read_only
+
+    with open_read_only(db).connect() as connection:
+        return calibrations.stored(connection)
 
 
 def _document(found: Capacity, bills: list[Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from observatory.catalog import hardware
 from observatory.catalog.architecture import lookup
 from observatory.cli import observatory, run
 from observatory.errors import InputError
-from observatory.runtime.calibration_shipped import available, from_file, shipped
+from observatory.runtime.calibration_shipped import from_file, shipped
 from observatory.runtime.capacity import capacity
 from observatory.runtime.memory import kv_copies, plan
 
@@ -116,7 +116,7 @@ def test_own_calibration_comes_before_the_shipped_one(tmp_path: Path) -> None:
     record["parameters"] = {**record["parameters"], "step_s": 0.5}
     file = tmp_path / "cal.json"
     file.write_text(json.dumps(record))
-    slow = capacity(LLAMA8, H100, 500, 50, 1, calibrations=available([file]))
+    slow = capacity(LLAMA8, H100, 500, 50, 1, calibrations=(*shipped(), *from_file(file)))
     assert slow.tpot_s is not None and slow.tpot_s.mid > 0.5
     for text in ("{", "[1]", '{"device": "x"}'):
         file.write_text(text)
