@@ -68,8 +68,8 @@ if TYPE_CHECKING:
 def command(
     model: str | None, device: str | None, devices: int, context: int | None, output: int,
     users: int | None, dtype: str | None, kv_dtype: str | None, utilisation: float,
-    files: tuple[Path, ...], db: str | None, no_calibration: bool, zone: str | None, override: Path | None,
-    sweep: bool, list_devices: bool, json_: bool,
+    files: tuple[Path, ...], db: str | None, no_calibration: bool, zone: str | None,
+    override: Path | None, sweep: bool, list_devices: bool, json_: bool,
 ) -> None:  # fmt: skip
     """Memory, users, TTFT, TPOT and joules of MODEL on a device, before anything is measured.
 
