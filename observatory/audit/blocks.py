@@ -9,7 +9,7 @@ digits may not be. The chance of accidental agreement is taken from the noise of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -25,7 +25,15 @@ LEAST_VALUES = 3
 LEAST_SHARE = 0.8  #: of the smaller block must be in the multiple: a whole block, not a few points
 FLOAT_REL = 1e-9  #: agreement of numbers that carry all digits of a double
 MOST_DECIMALS = 9
+#: Means of repeats are looked for up to these: beyond, any double would count as one.
+MOST_DECIMALS_OF_MEANS, MOST_REPEATS, MOST_STEPS = 4, 64, 1e6
+_MEANS = np.array([
+    10.0**decimals * repeats
+    for decimals in range(MOST_DECIMALS_OF_MEANS + 1)
+    for repeats in range(3, MOST_REPEATS + 1)
+])  # fmt: skip
 LEAST_CLUSTER = 4  #: coincident ratios without a shared workload
+MOST_BLOCKS = 500  #: blocks compared each with each; a file of more is not searched this way
 MOST_FREE = 2000  #: values compared all with all; beyond it only shared workloads are compared
 SAME_RATIO = 1e-6  #: factors this near to 1, or to a short decimal, are that
 
@@ -57,24 +65,28 @@ def exact_multiples(
     table = table[usable]
     if len(table) < 2 * LEAST_VALUES:
         return []
-    found = list(_aligned(table))
+    grouped = table.groupby("block", sort=False)["value"]
+    steps = {str(name): resolution(block.to_numpy(dtype=float)) for name, block in grouped}
+    found = list(_aligned(table, steps))
     taken = {row for multiple in found for row in multiple.rows}
-    free = table[[_carries_digits(v) for v in table["value"]]]
+    free = table[(table["block"].map(steps) == 0).to_numpy()]
     if len(free) <= MOST_FREE:
         found += [m for m in _free(free) if not taken & set(m.rows)]
     return found
 
 
 # ---------------------------------------------------------------------- the same points
-def _aligned(table: pd.DataFrame) -> Iterator[Multiple]:
+def _aligned(table: pd.DataFrame, steps: Mapping[str, float]) -> Iterator[Multiple]:
     """Multiples between blocks that share points."""
     occurrence = table.groupby(["block", "key"]).cumcount().astype(str)
     table = table.assign(point=table["key"] + "#" + occurrence, row=table.index)
     values = table.pivot(index="point", columns="block", values="value")
     rows = table.pivot(index="point", columns="block", values="row")
-    names = sorted(values.columns, key=lambda name: table.index[table["block"] == name].min())
+    sizes = table["block"].value_counts()
+    names = [name for name in table["block"].unique() if sizes[name] >= LEAST_VALUES]
+    if len(names) > MOST_BLOCKS:
+        return
     grids = {name: values[name].to_numpy(dtype=float) for name in names}
-    steps = {name: resolution(grid[np.isfinite(grid)]) for name, grid in grids.items()}
     for first, second in combinations(names, 2):
         both = np.isfinite(grids[first]) & np.isfinite(grids[second])
         smaller = min(np.isfinite(grids[name]).sum() for name in (first, second))
@@ -98,12 +110,29 @@ def _aligned(table: pd.DataFrame) -> Iterator[Multiple]:
 
 
 def resolution(values: Floats) -> float:
-    """The decimal step that all values are whole numbers of; 0 where they carry every digit."""
+    """The step that all values are whole numbers of; 0 where they carry every digit.
+
+    A decimal step, or a part of one: the mean of m repeats printed to 10^-d counts in 10^-d/m.
+    """
     for decimals in range(MOST_DECIMALS + 1):
-        scaled = values * 10.0**decimals
-        if np.all(np.abs(scaled - np.round(scaled)) <= 1e-6 * np.maximum(1.0, 1e-6 * scaled)):
+        if _whole(values * 10.0**decimals):
             return float(10.0**-decimals)
+    largest = float(np.max(values))
+    for per_unit in _MEANS[_near_whole(largest * _MEANS)]:
+        if largest * per_unit < MOST_STEPS and _whole(values * per_unit):
+            return float(1 / per_unit)
     return 0.0
+
+
+def _near_whole(counts: Floats) -> NDArray[np.bool_]:
+    near: NDArray[np.bool_] = np.abs(counts - np.round(counts)) <= 1e-6 * np.maximum(
+        1.0, 1e-6 * np.abs(counts)
+    )
+    return near
+
+
+def _whole(counts: Floats) -> bool:
+    return bool(np.all(_near_whole(counts)))
 
 
 def common_factor(origin: Floats, made: Floats, step: float) -> float | None:
@@ -173,11 +202,6 @@ def _free(table: pd.DataFrame) -> Iterator[Multiple]:
 
 def _rounded(factor: float) -> float:
     return _shortest(factor * (1 - FLOAT_REL), factor * (1 + FLOAT_REL))
-
-
-def _carries_digits(value: float) -> bool:
-    """Whether a number shows at least nine significant digits."""
-    return len(np.format_float_scientific(value).partition("e")[0].replace(".", "")) >= 9
 
 
 def labels(multiples: Sequence[Multiple], length: int) -> tuple[Floats, NDArray[np.object_]]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from observatory.audit.blocks import exact_multiples, labels
 from observatory.audit.bounds import IDLE_TOLERANCE, PowerBounds, best_time
-from observatory.audit.physics import PHYSICAL_RULES
+from observatory.audit.physics import MEASURED_RULES, PHYSICAL_RULES
 from observatory.audit.repeats import LEAST_REPEATS, REPEAT_RULES
 from observatory.audit.rule import (
     AVOID,
@@ -214,7 +214,7 @@ WINDOW_ONLY: tuple[Rule, ...] = (
         lambda t: above(number(t, "energy_edge_bound_rel"), EDGE_BOUND),
     ),
 )  # fmt: skip
-WINDOW_RULES: tuple[Rule, ...] = WINDOW_ONLY + REPEAT_RULES + PHYSICAL_RULES
+WINDOW_RULES: tuple[Rule, ...] = WINDOW_ONLY + REPEAT_RULES + PHYSICAL_RULES + MEASURED_RULES
 
 
 # ---------------------------------------------------------------------- evidence beside a window

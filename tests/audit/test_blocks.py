@@ -80,10 +80,19 @@ def test_missing_and_zero_values_are_not_looked_at() -> None:
     assert find(np.array([np.nan, 0.0, -1.0])) == []
 
 
+@given(st.integers(0, 10_000), st.sampled_from([3, 7, 10, 50]))
+def test_means_of_printed_numbers_are_no_multiples(seed: int, repeats: int) -> None:
+    """A mean over repeats of milliseconds has all digits of a double, and yet is coarse."""
+    rng = np.random.default_rng(seed)
+    blocks = [rng.integers(100, 500, 30) / 1000 / repeats for _ in range(3)]
+    assert find(*blocks) == [] and find(*blocks, same_points=False) == []
+
+
 def test_the_step_that_values_are_printed_in() -> None:
     assert resolution(np.array([0.041, 12.5, 3.0])) == pytest.approx(1e-3)
     assert resolution(np.array([1234567.0, 3.0])) == 1.0
-    assert resolution(np.array([0.1 + 1e-13, 1 / 3])) == 0.0
+    assert resolution(np.array([0.041, 0.053, 0.047]) / 7) == pytest.approx(1e-3 / 7)
+    assert resolution(np.array([0.1234567891234, 1 / 3])) == 0.0
 
 
 def test_a_factor_must_fit_every_pair() -> None:
