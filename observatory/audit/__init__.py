@@ -3,7 +3,8 @@
 from observatory.audit.cells import CELL_RULES, audit_cells
 from observatory.audit.reported import REPORTED_RULES, audit_reported
 from observatory.audit.rule import AVOID, EXCLUDE, INFO, WARN, Rule
-from observatory.audit.windows import WINDOW_RULES, audit_windows
+from observatory.audit.window_rules import WINDOW_RULES
+from observatory.audit.windows import audit_windows
 
 #: Every rule, by what it judges. A code may judge several subjects, with its own sentence for each.
 RULES: dict[str, tuple[Rule, ...]] = {

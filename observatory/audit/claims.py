@@ -9,16 +9,16 @@ already be shared among its requests.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import pandas as pd
 
 from observatory.audit.bounds import Best, best_time, catalogue_power, catalogued
+from observatory.audit.cases import Case, Value, cases
 from observatory.catalog.architecture import Architecture
-from observatory.catalog.weights import weight_format
 from observatory.ceilings import Ceiling
 from observatory.errors import InputError
 from observatory.records import Boundary, Phase
@@ -35,117 +35,16 @@ PARTS = (("device", ("gpu", "device")), ("cpu", ("cpu",)), ("dram", ("dram", "ra
 OTHER_RATES = ("prefill", "prompt", "input", "total")
 
 
-@dataclass
-class Value:
-    """One reported value, with the columns that are found for it."""
-
-    place: int
-    quantity: str
-    kind: str | None  #: `energy`, `time`, `power`, `rate`, or None for what is not judged
-    per: str
-    phase: str
-    value: float
-    found: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class Case:
-    """The values of one row of a file, and what ran."""
-
-    values: list[Value]
-    work_unit: str
-    prompt: float | None
-    output: float | None
-    batch: float | None
-    device: str | None
-    devices: int
-    boundary: str | None
-    model: str
-    dtype: str | None
-
-    def of(self, kind: str, phase: str | None = None) -> list[Value]:
-        """Positive values of a kind (and a phase)."""
-        return [
-            v for v in self.values
-            if v.kind == kind and v.value > 0 and (phase is None or v.phase == phase)
-        ]  # fmt: skip
-
-
 def claims(table: pd.DataFrame) -> pd.DataFrame:
     """The reported values (columns of the table `reported`) with `COLUMNS` beside them."""
     columns: dict[str, list[Any]] = {name: [None] * len(table) for name in COLUMNS}
-    for case in _cases(table):
+    for case in cases(table):
         _judge(case)
         for value in case.values:
             columns["kind"][value.place] = value.kind
             for name, found in value.found.items():
                 columns[name][value.place] = found
     return table.assign(**columns)
-
-
-# ---------------------------------------------------------------------- rows of a file
-def kind_of(quantity: str, unit: str, per: str) -> str | None:
-    """What a value is, from its unit; None for memory, scores and the like."""
-    if per == "second" or unit.endswith("/s") or quantity.endswith("_per_s"):
-        return "rate"
-    return {"J": "energy", "W": "power", "s": "time"}.get(unit)
-
-
-def _cases(table: pd.DataFrame) -> Iterable[Case]:
-    keys = ["source_key", "row"]
-    order = [table.columns.get_loc(name) for name in keys]
-    rows: dict[tuple[Any, ...], list[tuple[int, Mapping[Any, Any]]]] = {}
-    for place, (cells, record) in enumerate(
-        zip(table.itertuples(index=False, name=None), table.to_dict("records"), strict=True)
-    ):
-        rows.setdefault(tuple(cells[i] for i in order), []).append((place, record))
-    for members in rows.values():
-        yield _case(members)
-
-
-def _case(members: Sequence[tuple[int, Mapping[Any, Any]]]) -> Case:
-    values = []
-    for place, row in members:
-        number = _number(row["value"])
-        kind = None if number is None else kind_of(row["quantity"], row["unit"], row["per"])
-        values.append(
-            Value(place, row["quantity"], kind, row["per"], row["phase"],
-                  math.nan if number is None else number)
-        )  # fmt: skip
-    row = members[0][1]
-    count = _number(row["device_count"])
-    return Case(
-        values=values,
-        work_unit=row["work_unit"],
-        prompt=_number(row["prompt_tokens"]),
-        output=_number(row["output_tokens"]),
-        batch=_number(row["batch"]),
-        device=row["device_kind"] if isinstance(row["device_kind"], str) else None,
-        devices=1 if count is None else max(1, int(count)),
-        boundary=row["boundary"] if isinstance(row["boundary"], str) else None,
-        model=row["model_name"],
-        dtype=_format(row["quantization"], row["dtype"]),
-    )
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None or pd.isna(value) else float(value)
-
-
-@cache
-def _format_named(name: str) -> str | None:
-    try:
-        return weight_format(name).name
-    except InputError:
-        return None
-
-
-def _format(quantization: Any, dtype: Any) -> str | None:
-    """The weight format: the quantization where there is one, else the type; None where unknown."""
-    for name in (quantization, dtype):
-        if isinstance(name, str) and name.lower() not in ("", "none"):
-            return _format_named(name)
-    return None
 
 
 @cache
