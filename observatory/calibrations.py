@@ -29,7 +29,12 @@ from observatory.store import reader, schema, writer
 #: Prompt tokens of tasks that publish none (ours): GPQA questions with their choices, chat turns.
 ASSUMED_PROMPT = {"gpqa": 250.0, "chat": 200.0}
 ASSUMED_OUTPUT_SHARE = 0.75  #: of the output lies in the context of a mean running step (ours)
-TIMES = ("tpot_s", "itl_s")  #: of one token of one sequence, where no throughput is reported
+TIMES = (
+    "tpot_s",
+    "itl_s",
+    "itl_median_s",
+)  #: of one token of one sequence, where no throughput is reported
+RATE_UNITS = ("token/s", "1/s")
 
 
 @dataclass(frozen=True)
@@ -159,8 +164,7 @@ def _reported_sample(group: pd.DataFrame, first: pd.Series[Any]) -> tuple[Sample
     prompt = _number(first["prompt_tokens"])
     assumption = ""
     if prompt is None:
-        name = str(first["source_name"]).lower()
-        task = "gpqa" if "gpqa" in name else "chat"
+        task = "gpqa" if "gpqa" in f"{first['source_name']} {first['extra']}".lower() else "chat"
         prompt = ASSUMED_PROMPT[task]
         assumption = (
             f"context = {prompt:g} ({task}) + {ASSUMED_OUTPUT_SHARE:g} × output tokens: "
@@ -180,7 +184,7 @@ def _reported_sample(group: pd.DataFrame, first: pd.Series[Any]) -> tuple[Sample
 def _step_s(group: pd.DataFrame, batch: float) -> float | None:
     """Seconds of one step of the batch: batch over the output-token rate, else the time a token."""
     named = group["quantity"].astype(str)
-    output = (group["per"] == "second") & (group["work_unit"] == "token")
+    output = group["unit"].isin(RATE_UNITS) & (group["work_unit"] == "token")
     output &= ~named.str.contains("prefill|prompt|input|total")
     rate = group[output & group["value"].gt(0)]
     if len(rate):

@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from observatory import calibrations
 from observatory.cli import observatory, run
 from observatory.errors import InputError
-from observatory.records import Reported, Source
+from observatory.importers import registry
+from observatory.records import Source
 from observatory.runtime.calibration_shipped import find, from_file
 from observatory.store import writer
 from observatory.store.database import open_database
@@ -28,34 +29,16 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def _reported(
-    row: str, quantity: str, value: float, unit: str, per: str, **more: object
-) -> Reported:
-    return Reported(row, phase="serving", quantity=quantity, value=value, unit=unit, per=per,
-                    **more)  # type: ignore[arg-type]  # fmt: skip
-
-
 def published(path: Path, reference: Path) -> None:
-    """The ML.ENERGY v3 rows of the H100 as an importer stores them: prompts unknown."""
-    names = {"gpqa": "gpqa.json", "lm-arena-chat": "lm-arena-chat.json"}
+    """The ML.ENERGY v3 rows through their reader: prompts unknown."""
     with open_database(path).begin() as connection:
-        for task, file in names.items():
-            source = Source(task, file, "ml-energy-v3", "3", None, None, "2026-01-01", "2026-01-01")
-            writer.add_source(connection, source)
-            table = json.loads((reference / "peers/ml_energy_v3/tasks" / file).read_text())
-            rows = []
-            for index, r in enumerate(table["configurations"]):
-                common = {
-                    "model_name": r["model_id"], "output_tokens": r["avg_output_len"],
-                    "batch": r["avg_batch_size"], "device_kind": r["gpu_model"],
-                    "device_count": r["num_gpus"], "dtype": r["weight_precision"],
-                }  # fmt: skip
-                rate = r["output_throughput_tokens_per_sec"]
-                rows += [
-                    _reported(str(index), "output_tokens_per_s", rate, "1/s", "second", **common),
-                    _reported(str(index), "power_w", r["avg_power_watts"], "W", "run", **common),
-                ]
-            writer.add_reported(connection, task, rows)
+        for file in ("gpqa.json", "lm-arena-chat.json"):
+            name, reading = registry.read(reference / "peers/ml_energy_v3/tasks" / file)
+            writer.add_source(
+                connection, Source(file, file, name, "3", None, None, "2026-01-01", "2026-01-01")
+            )
+            rows = [reported for row in reading.rows for reported in row.reported]
+            writer.add_reported(connection, file, rows)
 
 
 def test_own_rows_of_a_measured_machine(measured: Path) -> None:
