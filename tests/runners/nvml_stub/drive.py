@@ -1,0 +1,58 @@
+"""Drive the NVML sensor through the real binding in a process of its own; one line of JSON.
+
+Usage: drive.py SECONDS [DEVICE ...], with the stub on LD_LIBRARY_PATH.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict
+
+from observatory.errors import MissingSensorError
+from runners.sensors.base import DeviceId, SensorError
+from runners.sensors.choose import open_meter
+from runners.sensors.nvml import probe_devices
+
+
+def main(seconds: float, devices: tuple[DeviceId, ...] | None) -> dict[str, object]:
+    """What one window gives, or why no meter could be opened."""
+    try:
+        meter = open_meter("cuda", devices, want="nvml")
+    except MissingSensorError as error:
+        quiet = open_meter("cuda", devices)
+        return {"missing": str(error), "exit_code": error.exit_code, "reason": quiet.reason}
+    meter.start()
+    meter.mark()
+    start = time.perf_counter_ns()
+    time.sleep(seconds)
+    end = time.perf_counter_ns()
+    meter.mark()
+    reading = meter.reading(start, end)
+    meter.mark()
+    again = time.perf_counter_ns()
+    time.sleep(0.2)
+    stop = time.perf_counter_ns()
+    meter.mark()
+    late = asdict(meter.reading(again, stop))
+    foreign = meter.foreign_processes((2**30,))
+    result = {
+        "facts": {**asdict(meter.facts), "details": dict(meter.facts.details)},
+        "reading": asdict(reading),
+        "late": late,
+        "duration_s": (end - start) * 1e-9,
+        "foreign": foreign,
+        "cpu_share": meter.cpu_share(),
+    }
+    meter.stop()
+    try:
+        result["devices"] = [asdict(d) for d in probe_devices()]
+    except SensorError as error:  # the stub's device may be lost by now
+        result["devices"] = error.code
+    return result
+
+
+if __name__ == "__main__":
+    asked = tuple(int(a) if a.isdigit() else a for a in sys.argv[2:])
+    json.dump(main(float(sys.argv[1]), asked or None), sys.stdout, allow_nan=False)
