@@ -26,6 +26,7 @@ VERBS: dict[str, str] = {
     "architecture": "Parameters, FLOPs and bytes of a model, from its config.",
     "capacity": "Does it fit, how many users, how fast, how many joules: before measuring.",
     "calibrate": "Teach the roofline a device, from the rows of the store.",
+    "prices": "API list prices of a model, by provider.",
 }
 
 
