@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,6 +109,13 @@ def test_shipped_records_are_whole() -> None:
     broken.pop("spread")
     with pytest.raises(InputError, match="spread"):
         cal.Calibration.from_dict(broken)
+
+
+def test_page_is_what_the_records_say() -> None:
+    done = subprocess.run([sys.executable, "tools/calibration.py", "--check"],
+                          cwd=Path(__file__).parents[2], capture_output=True, text=True,
+                          check=False)  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 # --------------------------------------------------------------- synthetic truth, no reference data
