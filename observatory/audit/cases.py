@@ -13,6 +13,13 @@ import pandas as pd
 from observatory.catalog.weights import weight_format
 from observatory.errors import InputError
 
+_ROLES = {"prefill": ("prefill", "ttft"), "decode": ("decode",), "step": ("tpot", "itl")}
+_WHOLE_PHASES = ("prefill", "decode", "e2e")
+_OTHER_PARTS = ("cpu", "ram", "dram", "idle")
+_PLAIN = ("", "none")
+#: What a value is per, where it covers the whole batch.
+WHOLE = ("iteration", "batch", "run")
+
 
 @dataclass
 class Value:
@@ -26,6 +33,20 @@ class Value:
     value: float
     found: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def role(self) -> str | None:
+        """What part of a request it covers: `prefill`, `decode`, `step`, or `e2e`; None unknown."""
+        words = self.quantity.split("_")
+        for role, names in _ROLES.items():
+            if any(name in words for name in names):
+                return role
+        return self.phase if self.phase in _WHOLE_PHASES else None
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it covers something else than the working accelerators, such as the CPU."""
+        return any(word in self.quantity.split("_") for word in _OTHER_PARTS)
+
 
 @dataclass
 class Case:
@@ -37,7 +58,7 @@ class Case:
     output: float | None
     batch: float | None
     device: str | None
-    devices: int
+    devices: int | None
     boundary: str | None
     model: str
     dtype: str | None
@@ -88,8 +109,8 @@ def _case(members: Sequence[tuple[int, Mapping[Any, Any]]]) -> Case:
         output=_number(row["output_tokens"]),
         batch=_number(row["batch"]),
         device=row["device_kind"] if isinstance(row["device_kind"], str) else None,
-        devices=1 if count is None else max(1, int(count)),
-        boundary=row["boundary"] if isinstance(row["boundary"], str) else None,
+        devices=None if count is None or count < 1 else int(count),
+        boundary=next((r["boundary"] for _, r in members if isinstance(r["boundary"], str)), None),
         model=row["model_name"],
         dtype=_format(row["quantization"], row["dtype"]),
     )
@@ -100,16 +121,17 @@ def _number(value: Any) -> float | None:
 
 
 @cache
-def _format_named(name: str) -> str | None:
-    try:
-        return weight_format(name).name
-    except InputError:
-        return None
-
-
 def _format(quantization: Any, dtype: Any) -> str | None:
-    """The weight format: the quantization where there is one, else the type; None where unknown."""
-    for name in (quantization, dtype):
-        if isinstance(name, str) and name.lower() not in ("", "none"):
-            return _format_named(name)
+    """The weight format: of the quantization where it names one, else of the type.
+
+    A scheme that is not known leaves the type only where that is a quantized one itself.
+    """
+    given = [x for x in (quantization, dtype) if isinstance(x, str) and x.lower() not in _PLAIN]
+    for name in given:
+        try:
+            form = weight_format(name)
+        except InputError:
+            continue
+        if len(given) < 2 or name == quantization or form.matrix_bytes < 2:
+            return form.name
     return None

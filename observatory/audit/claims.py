@@ -16,8 +16,8 @@ from typing import Any
 
 import pandas as pd
 
-from observatory.audit.bounds import Best, best_time, catalogue_power, catalogued
-from observatory.audit.cases import Case, Value, cases
+from observatory.audit.bounds import IDLE_TOLERANCE, Best, best_time, catalogue_power, catalogued
+from observatory.audit.cases import WHOLE, Case, Value, cases
 from observatory.catalog.architecture import Architecture
 from observatory.ceilings import Ceiling
 from observatory.errors import InputError
@@ -94,12 +94,13 @@ def _wall(case: Case, value: Value) -> tuple[float | None, bool]:
     known to be at least energy over time.
     """
     rate, o, b = _rate(case, value.phase), case.output, case.batch
+    shared = b is not None or value.phase == Phase.SERVING
     if rate and value.per == case.work_unit:
-        return 1 / rate, True
+        return 1 / rate, shared
     if rate and value.per == "request" and o and case.work_unit == "token":
-        return o / rate, True
+        return o / rate, shared
     runtime = _time(case, value.phase, value.per, "runtime")
-    if runtime and value.per == "iteration":
+    if runtime and value.per in WHOLE:
         return runtime, True
     if runtime is None and value.per == "token":
         runtime = _time(case, value.phase, "token", "tpot", "itl")
@@ -110,7 +111,7 @@ def _wall(case: Case, value: Value) -> tuple[float | None, bool]:
 
 def _energy(case: Case, value: Value) -> dict[str, Any]:
     wall, sure = _wall(case, value)
-    power = next((v.value for v in case.of("power")), None)
+    power = next((v.value for v in case.of("power") if not v.is_part), None)
     times = [v.value for v in case.of("time")]
     if case.output:
         times += [t * case.output for t in times]
@@ -127,20 +128,19 @@ def _energy(case: Case, value: Value) -> dict[str, Any]:
 
 def _powers(case: Case) -> None:
     """Bounds of the devices' power. Joules that cover more than the devices have no upper one."""
-    bounds = catalogue_power(case.device, case.devices) if case.device else None
+    bounds = catalogue_power(case.device, case.devices or 1) if case.device else None
+    idle = next((v.value for v in case.of("power") if "idle" in v.quantity), None)
     for value in case.values:
         at_least = value.found.pop("at_least", False)
-        if bounds is None or "power_w" not in value.found or _is_part(value):
+        if "power_w" not in value.found or value.is_part:
             continue
-        device_only = case.boundary == Boundary.DEVICE
-        value.found["most_w"] = bounds.most_w if device_only else None
-        value.found["least_w"] = None if at_least else bounds.least_w
-        value.found["power_rests_on"] = bounds.rests_on
-
-
-def _is_part(value: Value) -> bool:
-    """Whether a value covers something else than the accelerators, such as the CPU."""
-    return any(word in value.quantity for word in ("cpu", "ram", "idle"))
+        least = idle and idle * IDLE_TOLERANCE
+        if bounds is not None:
+            known = case.boundary == Boundary.DEVICE and case.devices is not None
+            value.found["most_w"] = bounds.most_w if known else None
+            value.found["power_rests_on"] = bounds.rests_on
+            least = least or bounds.least_w
+        value.found["least_w"] = None if at_least else least
 
 
 def _speed(case: Case, value: Value) -> dict[str, Any]:
@@ -161,7 +161,7 @@ def _speed(case: Case, value: Value) -> dict[str, Any]:
 
 
 def _ceiling(case: Case) -> Ceiling | None:
-    if case.device is None or case.dtype is None:
+    if case.device is None or case.devices is None or case.dtype is None:
         return None
     hw, architecture = catalogued(case.device), _architecture(case.model)
     if hw is None or architecture is None:
@@ -188,24 +188,21 @@ def _of_rate(case: Case, value: Value, ceiling: Ceiling) -> tuple[float | None, 
 
 
 def _of_time(case: Case, value: Value, ceiling: Ceiling) -> tuple[float | None, Best | None]:
-    p, o, b = case.prompt or 0.0, case.output, case.batch or 1.0
-    if value.quantity.startswith("ttft"):
-        return value.value, _best(ceiling, Phase.PREFILL, max(p, 1.0), 0.0, 1.0, 1.0)
-    if value.quantity.startswith(("tpot", "itl")):
-        # A percentile of gaps between tokens belongs to no one batch: a sequence alone is sure.
-        return value.value, _best(ceiling, Phase.DECODE, 0.0, p, 1.0, 1.0)
-    if not value.quantity.startswith("runtime") or value.per not in ("request", "iteration"):
+    p, o, b = max(case.prompt or 0.0, 1.0), case.output, case.batch or 1.0
+    if value.role == "step" or value.quantity.startswith("ttft"):
+        # Percentiles and means of gaps belong to no one batch: a sequence alone is sure.
+        phase = Phase.PREFILL if value.role == "prefill" else Phase.DECODE
+        return value.value, _best(ceiling, phase, p, case.prompt or 0.0, 1.0, 1.0)
+    if value.per not in ("request", *WHOLE) or value.per == "run":
         return None, None
     seconds = value.value * (b if value.per == "request" else 1.0)
-    if value.phase == Phase.PREFILL:
-        return seconds, _best(ceiling, Phase.PREFILL, max(p, 1.0), 0.0, 1.0, b)
-    if o is None:
+    if value.role == "prefill":
+        return seconds, _best(ceiling, Phase.PREFILL, p, 0.0, 1.0, b)
+    if o is None or value.role not in ("decode", "e2e"):
         return None, None
-    if value.phase == Phase.DECODE:
-        return seconds, _best(ceiling, Phase.DECODE, 0.0, p, max(o - 1, 1.0), b)
-    if value.phase == Phase.E2E:
-        return seconds, _best(ceiling, Phase.E2E, max(p, 1.0), 0.0, o, b)
-    return None, None
+    if value.role == "decode":
+        return seconds, _best(ceiling, Phase.DECODE, 0.0, case.prompt or 0.0, max(o - 1, 1.0), b)
+    return seconds, _best(ceiling, Phase.E2E, p, 0.0, o, b)
 
 
 def _tokens(case: Case) -> None:
@@ -213,7 +210,7 @@ def _tokens(case: Case) -> None:
     if not case.output or case.work_unit != "token":
         return
     for phase in {v.phase for v in case.values}:
-        energies = [v for v in case.of("energy", phase) if not _is_part(v)]
+        energies = [v for v in case.of("energy", phase) if not v.is_part]
         requests = [v for v in energies if v.per == "request"]
         tokens = [v for v in energies if v.per == "token"]
         if len(requests) == 1 and len(tokens) == 1:
@@ -229,20 +226,21 @@ def _parts(case: Case) -> None:
         values = case.of(kind)
         for whole in values:
             same = [v for v in values if v.per == whole.per and v is not whole]
-            if whole.quantity in ("energy_j", "runtime_s"):
-                parts = _components([v for v in same if v.phase == whole.phase])
-                complete = len(parts) == len(PARTS)
-                if len(parts) < 2 and whole.phase == Phase.E2E:
-                    parts = {
-                        v.phase: v.value for v in same
-                        if v.quantity == whole.quantity and v.phase in (Phase.PREFILL, Phase.DECODE)
-                    }  # fmt: skip
-                    complete = len(parts) == 2
-                if len(parts) >= 2:
-                    whole.found |= {
-                        "parts_sum": sum(parts.values()), "parts_whole": whole.value,
-                        "parts_complete": float(complete),
-                    }  # fmt: skip
+            if whole.quantity not in ("energy_j", "runtime_s"):
+                continue
+            parts = _components([v for v in same if v.phase == whole.phase])
+            complete = len(parts) == len(PARTS)
+            if len(parts) < 2 and whole.role == Phase.E2E:
+                parts = {
+                    str(v.role): v.value for v in same
+                    if v.role in ("prefill", "decode") and not v.quantity.startswith("ttft")
+                }  # fmt: skip
+                complete = len(parts) == 2
+            if len(parts) >= 2:
+                whole.found |= {
+                    "parts_sum": sum(parts.values()), "parts_whole": whole.value,
+                    "parts_complete": float(complete),
+                }  # fmt: skip
 
 
 def _components(values: Sequence[Value]) -> dict[str, float]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from observatory.importers import ml_energy_v3 as ml_energy_reader
 from observatory.records import Reported
 
 #: Decode of 64 sequences on one H100: a step of 32 ms, 600 W. The numbers agree with each other.
@@ -61,24 +61,13 @@ def helm(root: Path) -> list[Reported]:
 
 
 def ml_energy_v3(root: Path) -> list[Reported]:
-    """Token-generating tasks of ML.ENERGY v3, one row a configuration."""
-    rows = []
-    for task in ("gpqa", "lm-arena-chat"):
-        table = json.loads((root / f"peers/ml_energy_v3/tasks/{task}.json").read_text())
-        for i, c in enumerate(table["configurations"]):
-            values = {
-                "tokens_per_s": c["output_throughput_tokens_per_sec"],
-                "tpot_s": c["median_itl_ms"] / 1000,
-                "power_w": c["avg_power_watts"],
-                "energy_per_token_j": c["energy_per_token_joules"],
-                "energy_j": c["energy_per_request_joules"],
-            }
-            rows += server(
-                values, f"{task}:{i}", model_name=c["model_id"], device_kind=c["gpu_model"],
-                output_tokens=c["avg_output_len"], batch=c["avg_batch_size"],
-                device_count=c["num_gpus"], dtype=c["weight_precision"],
-            )  # fmt: skip
-    return rows
+    """Token-generating tasks of ML.ENERGY v3 as their importer reads them, rows named by task."""
+    return [
+        replace(value, row=f"{task}:{row.id}")
+        for task in ("gpqa", "lm-arena-chat")
+        for row in ml_energy_reader.read(root / f"peers/ml_energy_v3/tasks/{task}.json").rows
+        for value in row.reported
+    ]
 
 
 def planted(rows: list[Reported], row: str, changes: Mapping[str, float]) -> list[Reported]:
