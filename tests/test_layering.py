@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ROOMS = [
     "errors", "units", "statistics", "records", "figures", "decision", "catalog", "store",
     "capability", "footprint", "runtime", "importers", "ceilings", "calibrations", "audit", "derive",
-    "answers", "headline", "ingest", "recompute", "merging", "exports", "verbs", "cli",
+    "answers", "headline", "ingest", "recompute", "merging", "importing", "tradeoffs", "exports", "verbs", "cli",
 ]  # fmt: skip
 FORBIDDEN = {
     "observatory": {

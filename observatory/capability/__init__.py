@@ -1,0 +1,1 @@
+"""Capability: scores with the protocol they were measured under (METHOD §7)."""
