@@ -13,7 +13,8 @@ from statistics import fmean
 
 from observatory.records import Boundary, Energy
 from runners.sensors.base import Reading, Sample, SensorError, SensorFacts
-from runners.sensors.integrate import Joules, counter_difference, trapezoid
+from runners.sensors.integrate import Joules, trapezoid
+from runners.sensors.staircase import counter_difference
 
 DISAGREEMENT = 0.05  #: METHOD §3.5: counter against integral
 _NS = 1e-9

@@ -21,9 +21,10 @@ from typing import Protocol
 from observatory.records import Energy
 from runners.sensors.base import Reading, Sample, Sensor, SensorError, SensorFacts
 from runners.sensors.evaluate import evaluate
-from runners.sensors.integrate import median_tick
+from runners.sensors.staircase import median_tick
 
 BURST_FROM_TICK_S = 0.01  #: faster counters need no burst: a sample is never staler than this
+TICK_POLL_S = 0.002  #: between two looks at the counter in a burst, at the least
 KEEP_S = 600.0  #: kept before the newest sample while no window is open
 MAX_SAMPLES = 40_000  #: over an hour at 10 Hz; a longer window has no energy, and says so
 MAX_ERRORS = 1000
@@ -100,7 +101,7 @@ class SampledMeter:
         counters = [c for c in self._facts.counters if c in self._facts.used]
         deadline = self._clock.now_ns() + int(2 * tick_s / _NS)
         while self._clock.now_ns() < deadline:
-            self._clock.sleep(min(0.01, max(0.001, tick_s / 20)))
+            self._clock.sleep(min(0.01, max(TICK_POLL_S, tick_s / 20)))
             seen = self.sample(counters_only=True)
             if seen is None or all(seen.energy_j.get(c) != first.energy_j.get(c) for c in counters):
                 return
@@ -198,7 +199,7 @@ class SampledMeter:
             sample = self.sample(counters_only=True)
             if sample is not None:
                 seen.append(sample)
-            self._clock.sleep(0.001)
+            self._clock.sleep(TICK_POLL_S)
         return seen
 
     def _loop(self) -> None:

@@ -21,9 +21,9 @@ from observatory.records import Boundary, Device, Provenance
 from runners.sensors.base import DeviceId, Sample, SensorError, SensorFacts
 from runners.sensors.cuda_devices import select_devices
 from runners.sensors.draft import SampleDraft, put
-from runners.sensors.integrate import median_tick
 from runners.sensors.nvml_binding import LOST, call, load
 from runners.sensors.nvml_device import NvmlGpu
+from runners.sensors.staircase import median_tick
 
 SYSTEMATIC_REL = 0.055  #: METHOD §3.8 and §6: one draw per card (judgement, shown as such)
 ASSUMED_TICK_S = 0.1  #: where no tick could be measured: the slowest update in arXiv 2312.02741

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from observatory.records import Boundary, Provenance
 from runners.sensors.base import DeviceId, Sample, SensorError, SensorFacts
-from runners.sensors.integrate import unwrap
+from runners.sensors.staircase import unwrap
 
 POWERCAP = Path("/sys/class/powercap")
 TICK_S = 0.001
