@@ -1,0 +1,52 @@
+"""The dashboard: `streamlit run dashboards/app.py`, or `observatory dashboard`.
+
+The database is named by OBSERVATORY_DB (default results/observatory.db) and opened read-only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from dashboards import state
+from dashboards.database import VARIABLE, Database, ObservatoryError, connect
+from dashboards.theme import nothing_yet, text
+
+PAGES = (
+    ("pages/answer.py", "Answer", ":material/lightbulb:", "What one request costs, in a sentence."),
+)
+
+
+def main() -> None:
+    """Draw the frame of every page, then the page."""
+    # an icon of our own: named icons and emoji would be fetched from another host
+    icon = str(Path(__file__).parent / "icon.svg")
+    st.set_page_config("Inference Observatory", icon, layout="wide")
+    page = st.navigation(
+        [
+            st.Page(path, title=title, icon=icon, help=help_text, default=i == 0)
+            for i, (path, title, icon, help_text) in enumerate(PAGES)
+        ]
+    )
+    try:
+        database = connect()
+    except ObservatoryError as error:
+        st.title("Inference Observatory")
+        st.error(text(error), icon=":material/database_off:")
+        nothing_yet(f"The database is named by {VARIABLE} or `observatory dashboard --db`.")
+        return
+    with st.sidebar:
+        st.caption(text(database.name))
+    _page(page, database)
+
+
+def _page(page: st.Page, database: Database) -> None:
+    try:
+        st.session_state["choice"] = state.scenario_bar(database.covered_request())
+        page.run()
+    except ObservatoryError as error:
+        st.error(text(error), icon=":material/error:")
+
+
+main()

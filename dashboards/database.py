@@ -1,0 +1,146 @@
+"""The database behind the pages: opened read-only, asked through `answers`, cached on its version.
+
+Pages import this module and never SQL. A cached answer is used again until a window, a summary, a
+fit, an estimate or a run was added.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from observatory import answers
+from observatory.answers import Estimate
+from observatory.errors import InputError, ObservatoryError
+from observatory.footprint import Footprint, Scenario
+from observatory.footprint.comparison import Change
+from observatory.footprint.ladder import Rung
+from observatory.records import Workload
+from observatory.store.database import (
+    DEFAULT_DATABASE,
+    data_version,
+    open_read_only,
+    parse_url,
+    shown,
+)
+
+VARIABLE = "OBSERVATORY_DB"
+VERSION_S = 2.0  #: for how long a version of the data is believed
+
+
+class Database:
+    """A store as pages see it. Build with `connect`."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._version = _version(url)
+
+    @property
+    def name(self) -> str:
+        """Path, or URL without its password."""
+        return shown(self._url)
+
+    @property
+    def empty(self) -> bool:
+        """Whether no fit stands in it yet, so that nothing can be estimated."""
+        return self.table("fits").empty
+
+    def table(self, name: str, *arguments: Any) -> pd.DataFrame:
+        """The table that `answers.<name>` gives."""
+        return _table(self._url, self._version, name, arguments)
+
+    def overview(self) -> dict[str, Any]:
+        """Counts of runs, windows, failures."""
+        return _overview(self._url, self._version)
+
+    def covered_request(self) -> tuple[int, int]:
+        """A request (p, o) that every fit covers."""
+        return _covered(self._url, self._version)
+
+    def estimate(self, workload: Workload, scenario: Scenario) -> list[Estimate]:
+        """What a request costs on each configuration, fastest first; empty without a fit."""
+        return list(_estimate(self._url, self._version, workload, scenario))
+
+    def compare(self, workload: Workload, scenario: Scenario, a: str, b: str) -> Change:
+        """Moving one request from configuration `a` to `b`."""
+        made: Change = _ask(self._url, self._version, "compare", (workload, scenario, a, b))
+        return made
+
+    def detail(
+        self, workload: Workload, scenario: Scenario, key: str
+    ) -> tuple[Footprint, tuple[Rung, ...]]:
+        """Bills with variance shares, and the ladder of boundaries."""
+        made: tuple[Footprint, tuple[Rung, ...]] = _ask(
+            self._url, self._version, "bill_in_detail", (workload, scenario, key)
+        )
+        return made
+
+
+def connect() -> Database:
+    """The database named by OBSERVATORY_DB. Raises DatabaseError, InputError."""
+    url = os.environ.get(VARIABLE) or str(DEFAULT_DATABASE)
+    path = parse_url(url)
+    if path.get_backend_name() == "sqlite":
+        url = str(Path(str(path.database)).resolve())
+    return Database(url)
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _engine(url: str) -> Any:
+    return open_read_only(url)
+
+
+@st.cache_data(show_spinner=False, ttl=VERSION_S, max_entries=8)
+def _version(url: str) -> str:
+    path = parse_url(url)
+    if path.get_backend_name() == "sqlite" and not Path(str(path.database)).exists():
+        _engine.clear()  # the file was taken away: say so, do not go on with an open handle
+    return data_version(_engine(url))
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _table(url: str, version: str, name: str, arguments: tuple[Any, ...]) -> pd.DataFrame:
+    del version  # part of the key
+    question = getattr(answers, name)
+    made: pd.DataFrame = question(_engine(url), *arguments)
+    return made
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def _overview(url: str, version: str) -> dict[str, Any]:
+    del version
+    return answers.overview(_engine(url))
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def _covered(url: str, version: str) -> tuple[int, int]:
+    del version
+    return answers.covered_request(_engine(url))
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _ask(url: str, version: str, name: str, arguments: tuple[Any, ...]) -> Any:
+    """An answer that is immutable, so that it is shared and not copied."""
+    del version
+    return getattr(answers, name)(_engine(url), *arguments)
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _estimate(
+    url: str, version: str, workload: Workload, scenario: Scenario
+) -> tuple[Estimate, ...]:
+    """Estimates are immutable, so they are shared and not copied."""
+    del version
+    try:
+        return tuple(answers.estimate(_engine(url), workload, scenario))
+    except InputError:
+        if _table(url, _version(url), "fits", ()).empty:
+            return ()
+        raise
+
+
+__all__ = ["Database", "ObservatoryError", "connect"]

@@ -1,0 +1,222 @@
+"""Answer: one sentence first, then the bills, the configurations and how time comes about."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+import streamlit as st
+
+from dashboards import sentence, theme
+from dashboards.database import Database, connect
+from dashboards.state import Choice
+from observatory.answers import Estimate, estimate_frame
+from observatory.figures import bills, runtime
+from observatory.figures.style import shorten
+from observatory.footprint import EXAMPLE_ZONES
+from observatory.footprint.comparison import Change
+from observatory.units import show, show_interval
+
+SHOWN = 12  #: configurations drawn, cheapest first; the table has them all
+TITLES = {
+    "energy_wh": "Energy",
+    "co2e_operational_g": "Carbon",
+    "water_l": "Water",
+    "cost_usd": "Money",
+}
+
+
+def render(database: Database, choice: Choice) -> None:
+    """The page."""
+    estimates = database.estimate(choice.workload, choice.scenario)
+    if not estimates:
+        st.title("What does one request cost?")
+        theme.nothing_yet("No configuration has been measured in this database yet.")
+        _started(database)
+        return
+    best = sentence.cheapest(estimates)
+    st.markdown(f"### {sentence.answer(estimates)}")
+    st.markdown(sentence.doubts(estimates, _change(database, choice, estimates)))
+    st.caption(choice.line())
+    st.caption(sentence.evidence(best, _measured(database, best)))
+    _numbers(best)
+    _bills(estimates, choice)
+    _configurations(database, estimates)
+    _times(database, best)
+
+
+def _change(database: Database, choice: Choice, estimates: list[Estimate]) -> Change | None:
+    """Moving from the runner-up to the cheapest; in an example zone where none was chosen."""
+    second = sentence.runner_up(estimates)
+    if second is None:
+        return None
+    scenario = choice.scenario
+    if scenario.zone is None:
+        scenario = replace(scenario, zone=EXAMPLE_ZONES[1])
+    keys = (second.configuration_key, sentence.cheapest(estimates).configuration_key)
+    return database.compare(choice.workload, scenario, *keys)
+
+
+def _started(database: Database) -> None:
+    """Runs without a fit: say how they ended."""
+    runs = database.table("runs")
+    if not runs.empty:
+        st.subheader("Runs so far")
+        columns = ["id", "started_utc", "status", "cells", "cells_ok", "cells_failed"]
+        theme.table(runs, "runs", "Runs in this database", columns)
+
+
+def _measured(database: Database, best: Estimate) -> dict[str, object] | None:
+    rows = database.table("configurations")
+    mine = rows[(rows["configuration_key"] == best.configuration_key)
+                & (rows["environment_key"] == best.environment_key)]  # fmt: skip
+    return None if mine.empty else {str(k): v for k, v in mine.iloc[0].items()}
+
+
+def _numbers(best: Estimate) -> None:
+    """The headline numbers of the cheapest configuration."""
+    energy = best.footprints[0].energy_wh if best.footprints else None
+    cards = [
+        ("Runtime", show_interval(best.runtime_low_s, best.runtime_s, best.runtime_high_s,
+                                  "runtime_s"), "Idealized: no queue, no contention."),
+        ("Time to first token", show(best.ttft_s, "ttft_s"), "Prefill of the whole prompt."),
+        ("Time per output token", show(best.tpot_s, "tpot_s"), "Mean over the later tokens."),
+        ("Energy in the boundary", theme.bill_text(energy, "energy_wh"),
+         "p5 – p95; with PUE at the boundary facility."),
+        ("Roofline / runtime", theme.percent(best.roofline_ratio),
+         "1 would be all that the hardware's measured peaks allow."),
+    ]  # fmt: skip
+    with st.container(horizontal=True):
+        for label, value, help_text in cards:
+            number, _, rest = value.partition(" [")
+            unit = rest.partition("] ")[2]
+            st.metric(label, f"{number} {unit}".strip(), help=help_text, border=True,
+                      delta=f"[{rest.partition(']')[0]}]" if rest else None, delta_color="off",
+                      delta_arrow="off", height="stretch")  # fmt: skip
+
+
+def _bills(estimates: list[Estimate], choice: Choice) -> None:
+    """Four bills in the chosen zone, or in three example zones side by side."""
+    example = choice.scenario.zone is None
+    st.subheader("Four bills of this request")
+    if example:
+        st.caption("No zone was chosen: these are three **examples**, low, middle and high carbon. "
+                   "Choose yours in the sidebar.")  # fmt: skip
+    rows = estimate_frame(_nearest(estimates))
+    rows["name"] = _names(rows)
+    rows["zone"] = rows["zone"].fillna("stated numbers")
+    rows["provenance"], rows["method"] = rows["energy_provenance"], rows["energy_method"]
+    for left in (0, 2):
+        columns = st.columns(2, gap="large")
+        for column, name in zip(columns, list(TITLES)[left : left + 2], strict=True):
+            with column:
+                _bill(estimates, rows, name)
+    theme.shapes()
+    _notes(estimates)
+
+
+def _bill(estimates: list[Estimate], rows: pd.DataFrame, name: str) -> None:
+    st.markdown(f"**{TITLES[name]}**")
+    reasons = list(dict.fromkeys(
+        getattr(f, name).reason for e in estimates for f in e.footprints
+        if getattr(f, name).value is None and getattr(f, name).reason
+    ))  # fmt: skip
+    for reason in reasons[:2]:
+        st.markdown(f"Not known – {theme.text(reason)}")
+    if reasons and name == "cost_usd":
+        st.caption("On this page: *Site and prices* in the sidebar.")
+    if name not in rows or rows[name].isna().all():
+        return
+    if rows.groupby("name")[name].nunique().max() == 1:
+        rows = rows.drop_duplicates("name").assign(zone="every zone")
+    columns = ["name", "zone", name, f"{name}_low", f"{name}_high", "boundary", "provenance",
+               "method", "kind", "edition", "example"]  # fmt: skip
+    theme.chart(
+        bills.bill(rows, name),
+        f"{TITLES[name]} of one request by zone and configuration, with 5th to 95th percentile",
+        rows[[c for c in columns if c in rows]], f"bill-{name}",
+    )  # fmt: skip
+
+
+def _notes(estimates: list[Estimate]) -> None:
+    notes = {note for e in estimates for f in e.footprints for note in f.notes}
+    assumed = {a for e in estimates for f in e.footprints for a in f.assumed}
+    if notes or assumed:
+        with st.expander("What was assumed"):
+            for line in sorted(notes):
+                st.markdown(f"* {theme.text(line)}")
+            if assumed:
+                st.markdown(f"* assumed factors: {theme.text(', '.join(sorted(assumed)))}")
+
+
+def _nearest(estimates: list[Estimate]) -> list[Estimate]:
+    """The cheapest ones, at most SHOWN."""
+    order = sorted(estimates, key=lambda e: (e.energy_j is None, e.energy_j or 0.0, e.runtime_s))
+    return order[:SHOWN]
+
+
+def _names(rows: pd.DataFrame) -> list[str]:
+    """Model names; with the configuration where a model has more than one."""
+    several = rows.groupby("model")["configuration_key"].nunique()
+    return [
+        row["model"] if several[row["model"]] == 1
+        else f"{row['model']} · {shorten(row['configuration'], 40)}"
+        for _, row in rows.iterrows()
+    ]  # fmt: skip
+
+
+def _configurations(database: Database, estimates: list[Estimate]) -> None:
+    """Every configuration: time beside the roofline, joules, how much was measured."""
+    st.subheader("Configurations")
+    rows = pd.DataFrame([e.rows()[0] for e in estimates])
+    rows["name"] = _names(rows)
+    drawn = rows.head(SHOWN)
+    more = f", the fastest {SHOWN} of {len(rows)}" if len(rows) > SHOWN else ""
+    theme.chart(
+        runtime.request_by_configuration(drawn),
+        f"Prefill and decode time of one request on each configuration{more}, with its interval "
+        "and the roofline bound",
+        drawn[["model", "configuration", "prefill_s", "decode_s", "runtime_s", "runtime_low_s",
+               "runtime_high_s", "roofline_s", "roofline_bound", "extrapolated"]],
+        "request-by-configuration",
+    )  # fmt: skip
+    measured = database.table("configurations")
+    keys = ["configuration_key", "environment_key"]
+    counts = measured[[*keys, "runs", "windows", "processes", "last_utc", "dtype", "threads"]]
+    merged = rows.merge(counts, on=keys, how="left")
+    theme.table(merged, "configurations", "Every measured configuration with its cost", [
+        "model", "configuration", "runtime_s", "runtime_low_s", "runtime_high_s", "ttft_s",
+        "tpot_s", "roofline_s", "roofline_ratio", "energy_j", "energy_reason",
+        "energy_provenance", "energy_method", "weights", "capability", "extrapolated", "runs",
+        "windows", "processes", "last_utc",
+    ])  # fmt: skip
+
+
+def _times(database: Database, best: Estimate) -> None:
+    """Measured beside idealized beside roofline, for one configuration."""
+    st.subheader("Measured, idealized, roofline")
+    known = database.table("fits")
+    names = {
+        f"{row['model']} · {row['configuration']}": row["configuration_key"]
+        for _, row in known.iterrows()
+    }
+    default = f"{best.model} · {best.configuration}"
+    chosen = st.selectbox("configuration", list(names), key="of", bind="query-params",
+                          index=list(names).index(default) if default in names else 0)  # fmt: skip
+    rows = database.table("idealized")
+    mine = rows[rows["configuration_key"] == names.get(str(chosen))]
+    worst = mine["error_rel"].abs().max()
+    st.caption("The fit is made of the filled points and tried on the hollow ones"
+               + ("" if pd.isna(worst) else f"; its largest error here is {100 * worst:.2g} %")
+               + ". The roofline is what the hardware's peaks would allow.")  # fmt: skip
+    theme.chart(
+        runtime.measured_idealized_roofline(mine),
+        f"Measured, idealized and roofline time of each measured point of {chosen}",
+        mine[["phase", "prompt_tokens", "context_tokens", "output_tokens", "batch", "role",
+              "runtime_s", "runtime_low_s", "runtime_high_s", "idealized_s", "error_rel",
+              "roofline_s", "roofline_bound", "n_windows", "n_processes", "provenance"]],
+        "measured-idealized-roofline",
+    )  # fmt: skip
+
+
+render(connect(), st.session_state["choice"])

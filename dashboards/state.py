@@ -1,0 +1,157 @@
+"""URL ⇄ choices: the request and the scenario, in the sidebar, on every page, as query parameters.
+
+Each widget binds to the query parameter of its key, so that the address is the state. Streamlit
+leaves defaults out of the address and ignores values that a widget cannot hold. The zone is bound
+by hand, because Streamlit would put its label and not its id into the address.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from dashboards.theme import text
+from observatory.errors import InputError
+from observatory.footprint import Scenario
+from observatory.footprint.energy import BOUNDARIES
+from observatory.footprint.factors import HYDRO_RULES
+from observatory.footprint.zones import resolve_zone, zones
+from observatory.records import Workload
+
+EXAMPLES = "three examples"
+LARGEST_TOKENS = 10_000_000
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the reader asked for, and which choices differ from the defaults."""
+
+    workload: Workload
+    scenario: Scenario
+    changed: tuple[str, ...]
+
+    @property
+    def request(self) -> str:
+        """The request in words."""
+        w = self.workload
+        batch = f", {w.batch} at once" if w.batch > 1 else ""
+        return f"{w.prompt_tokens} prompt + {w.output_tokens} output tokens{batch}"
+
+    def line(self) -> str:
+        """The scenario bar in one line of Markdown; what was changed is bold."""
+        s = self.scenario
+        parts = [
+            ("request", self.request, {"p", "o", "b"}),
+            ("zone", s.zone or EXAMPLES, {"zone"}),
+            ("boundary", s.boundary, {"boundary"}),
+            ("PUE", _given(s.pue), {"pue"}),
+            ("WUE", _given(s.wue_l_per_kwh, "L/kWh"), {"wue"}),
+            ("utilisation", _given(s.active_share), {"use"}),
+            ("tariff", _given(s.tariff_usd_per_kwh, "$/kWh"), {"tariff"}),
+            ("rent", _given(s.gpu_price_usd_per_h, "$/h"), {"rent"}),
+            ("hydro", "" if s.hydro_rule == "zero" else s.hydro_rule, {"hydro"}),
+        ]
+        changed = set(self.changed)
+        return " · ".join(
+            f"**{name} {text}**" if keys & changed else f"{name} {text}"
+            for name, text, keys in parts
+            if text
+        ).replace("$", r"\$")
+
+
+def _given(value: float | str | None, unit: str = "") -> str:
+    return "" if value is None else f"{value} {unit}".strip()
+
+
+@st.cache_data(show_spinner=False)
+def zone_names() -> dict[str, str]:
+    """Zone id -> `FRA · France`, grid zones only, by name."""
+    grid = sorted((z for z in zones().values() if z.is_grid), key=lambda z: z.name)
+    return {zone.id: f"{zone.id} · {zone.name}" for zone in grid}
+
+
+def scenario_bar(covered: tuple[int, int]) -> Choice:
+    """Draw the sidebar's widgets and read them. Raises InputError for a scenario that cannot be."""
+    with st.sidebar:
+        st.markdown("**One request**")
+        prompt = _whole("prompt tokens", "p", covered[0], "Tokens read before the first answer.")
+        output = _whole("output tokens", "o", covered[1], "Tokens written; the first is prefill's.")
+        batch = _whole("batch", "b", 1, "Requests computed together; the bill is one request's.")
+        st.markdown("**Scenario**")
+        scenario, changed = _scenario()
+    asked = {"p": prompt != covered[0], "o": output != covered[1], "b": batch != 1}
+    return Choice(
+        Workload.request(prompt, output, batch),
+        scenario,
+        (*(key for key, different in asked.items() if different), *changed),
+    )
+
+
+def _whole(label: str, key: str, value: int, help_text: str) -> int:
+    got = st.number_input(label, 1, LARGEST_TOKENS, value, 1, key=key, help=help_text,
+                          bind="query-params")  # fmt: skip
+    return int(got if got is not None else value)
+
+
+def _number(label: str, key: str, low: float, high: float, help_text: str) -> float | None:
+    got = st.number_input(label, low, high, None, key=key, help=help_text, format="%g",
+                          placeholder="registry", bind="query-params")  # fmt: skip
+    return None if got is None else float(got)
+
+
+def _zone() -> str:
+    """The zone's widget. Its id goes to the address (`zone=FRA`), where any name is understood."""
+    names = zone_names()
+    asked = st.query_params.get("zone")
+    if asked and "zone" not in st.session_state:
+        try:
+            st.session_state["zone"] = resolve_zone(asked).id
+        except InputError as error:
+            st.warning(text(error))
+    zone = st.selectbox(
+        "zone", [EXAMPLES, *names], key="zone",
+        format_func=lambda z: names.get(z, "none: three examples"),
+        help="Whose grid. There is no default zone: without one, three contrasting examples.",
+    )  # fmt: skip
+    if zone == EXAMPLES or zone is None:
+        st.query_params.pop("zone", None)
+        return EXAMPLES
+    if asked != zone:
+        st.query_params["zone"] = zone
+    return zone
+
+
+def _scenario() -> tuple[Scenario, tuple[str, ...]]:
+    zone = _zone()
+    boundary = st.selectbox(
+        "boundary", BOUNDARIES, index=BOUNDARIES.index("facility"), key="boundary",
+        bind="query-params",
+        help="What the joules cover: device ⊂ host ⊂ wall (idle included) ⊂ facility (× PUE).",
+    )  # fmt: skip
+    with st.expander("Site and prices"):
+        tariff = _number("tariff ($/kWh)", "tariff", 0.0, 1e3, "Without a price, $ is missing.")
+        rent = _number("rent ($ per device hour)", "rent", 0.0, 1e5, "Price of a device hour.")
+        pue = _number("PUE", "pue", 1.0, 5.0, "Facility energy over IT energy.")
+        wue = _number("WUE (L/kWh)", "wue", 0.0, 50.0, "Water on site per kWh of IT energy.")
+        use = _number("utilisation", "use", 0.01, 1.0, "Share of the lifetime that serves.")
+        rules = [rule for rule in HYDRO_RULES if rule != "custom"]
+        hydro = st.selectbox("water of hydropower", rules, key="hydro", bind="query-params",
+                             help="A choice: reservoirs' evaporation counted or not.")  # fmt: skip
+    values = {"tariff": tariff, "rent": rent, "pue": pue, "wue": wue, "use": use}
+    changed = [key for key, value in values.items() if value is not None]
+    asked = {"zone": zone != EXAMPLES, "boundary": boundary != "facility", "hydro": hydro != "zero"}
+    changed += [key for key, different in asked.items() if different]
+    if boundary is None or hydro is None:
+        raise InputError("a boundary and a hydro rule must be chosen")
+    made = Scenario(
+        zone=None if zone == EXAMPLES else zone,
+        boundary=boundary,
+        pue=pue,
+        wue_l_per_kwh=wue,
+        tariff_usd_per_kwh=tariff,
+        gpu_price_usd_per_h=rent,
+        active_share=use,
+        hydro_rule=hydro,
+    )
+    return made, tuple(changed)

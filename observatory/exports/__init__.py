@@ -1,0 +1,1 @@
+"""Exports: what `answers` says, as files that other programs read. The same numbers as the page."""

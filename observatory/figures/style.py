@@ -1,0 +1,167 @@
+"""How every figure looks: one palette, one meaning of shapes, units on the axes, decades on a log.
+
+Colours are those of Okabe and Ito (2008), told apart under every common colour vision. They are set
+on the traces; fonts, grid and background are left to the page's theme, so that one figure serves
+light and dark.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from observatory.errors import InputError
+from observatory.units import UNITS
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+ORANGE, SKY, YELLOW, GREY = "#E69F00", "#56B4E9", "#F0E442", "#8A8A8A"
+PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, YELLOW, GREY)
+#: provenance is a shape
+SYMBOLS = {
+    "measured": "circle",
+    "modelled": "diamond",
+    "estimated": "triangle-up",
+    "imported": "square",
+}
+LARGEST = 5000  #: points a chart, at most
+ROW_PX = 26
+SI = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
+
+
+def graph_objects() -> Any:
+    """`plotly.graph_objects`, or InputError that says how to install it."""
+    try:
+        import plotly.graph_objects as go
+    except ImportError:
+        raise InputError(
+            "figures need plotly: pip install 'inference-observatory[dashboard]'"
+        ) from None
+    return go
+
+
+def safe(text: object) -> str:
+    """Text that plotly shows as it is: its labels read a few HTML tags."""
+    return html.escape("" if text is None else str(text), quote=False)
+
+
+def shorten(text: str, width: int = 34) -> str:
+    """`text` cut to `width` characters with an ellipsis."""
+    return text if len(text) <= width else text[: width - 1].rstrip() + "…"
+
+
+def colours(names: Iterable[str]) -> dict[str, str]:
+    """A colour for each name, in order of first appearance; the eighth and later share grey."""
+    unique = list(dict.fromkeys(names))
+    return {name: PALETTE[min(i, len(PALETTE) - 1)] for i, name in enumerate(unique)}
+
+
+def symbol(provenance: str | None) -> str:
+    """Marker of a provenance; a cross where it is not stated."""
+    return SYMBOLS.get(provenance or "", "x")
+
+
+def axis_label(quantity: str) -> str:
+    """Label with unit. Raises KeyError for a quantity that `units` does not know."""
+    return UNITS[quantity].label
+
+
+def log_axis(label: str, values: Iterable[float | None]) -> dict[str, Any]:
+    """A logarithmic axis: ticks at decades, or at 1-2-5 where the data span less than two.
+
+    Raises InputError for values of zero or less, which have no place on it.
+    """
+    known = [v for v in values if v is not None and math.isfinite(v)]
+    if any(v <= 0 for v in known):
+        raise InputError(f"{label}: a log axis shows positive values only")
+    axis: dict[str, Any] = {"title": {"text": label}, "type": "log", "showgrid": True, "dtick": 1}
+    if known:
+        wide = max(known) >= 100 * min(known)
+        ticks = _decades(min(known), max(known)) if wide else _one_two_five(min(known), max(known))
+        axis |= {"tickmode": "array", "tickvals": ticks, "ticktext": [si(t) for t in ticks]}
+    return axis
+
+
+def _decades(low: float, high: float) -> list[float]:
+    """Powers of ten that cover `low` to `high`."""
+    return [float(f"1e{d}") for d in range(math.floor(math.log10(low)),
+                                           math.ceil(math.log10(high)) + 1)]  # fmt: skip
+
+
+def _one_two_five(low: float, high: float) -> list[float]:
+    """Round values that cover `low` to `high`."""
+    decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
+    ticks = [float(f"{m}e{d}") for d in decades for m in (1, 2, 5)]
+    inside = [t for t in ticks if low * 0.8 <= t <= high * 1.25]
+    return inside if len(inside) >= 2 else [float(f"{low:.2g}"), float(f"{high:.2g}")]
+
+
+def si(value: float) -> str:
+    """A tick with an SI prefix, `20m` for 0.02; the unit stands on the axis."""
+    factor, prefix = next(((f, p) for f, p in SI if abs(value) >= f * 0.9995), SI[-1])
+    return f"{value / factor:g}{prefix}"
+
+
+def linear_axis(label: str, zero: bool = True) -> dict[str, Any]:
+    """A linear axis that starts at zero, as lengths of bars must."""
+    return {"title": {"text": label}, "rangemode": "tozero" if zero else "normal", "showgrid": True}
+
+
+def finish(figure: go.Figure, height: int, title: str | None = None) -> go.Figure:
+    """Margins, legend above the plot and no background, so that page and paper both fit."""
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 12, "t": 40 if title is None else 64, "b": 8},
+        legend={
+            "orientation": "h",
+            "yanchor": "bottom",
+            "y": 1.0,
+            "x": 0,
+            "title": {"text": ""},
+            "traceorder": "normal",
+        },
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": BLUE},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        hoverlabel={"align": "left"},
+        **({"title": {"text": safe(title)}} if title else {}),
+    )
+    figure.update_xaxes(automargin=True, zeroline=False)
+    figure.update_yaxes(automargin=True, zeroline=False)
+    return figure
+
+
+def blank(sentence: str, height: int = 160) -> go.Figure:
+    """A figure that says why there is nothing to draw."""
+    figure = graph_objects().Figure()
+    figure.add_annotation(
+        text=safe(sentence), showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper"
+    )
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False)
+    return finish(figure, height)
+
+
+def error_bars(
+    mid: Sequence[float], low: Sequence[float | None], high: Sequence[float | None]
+) -> dict[str, Any]:
+    """Asymmetric bars from `low` to `high`; none where a bound is missing."""
+    known = [a is not None and b is not None for a, b in zip(low, high, strict=True)]
+    above = [h - m if k and h is not None else 0.0
+             for m, h, k in zip(mid, high, known, strict=True)]  # fmt: skip
+    below = [m - a if k and a is not None else 0.0
+             for m, a, k in zip(mid, low, known, strict=True)]  # fmt: skip
+    return {
+        "type": "data", "symmetric": False, "array": [max(0.0, x) for x in above],
+        "arrayminus": [max(0.0, x) for x in below], "thickness": 1.5, "width": 3,
+        "visible": any(known),
+    }  # fmt: skip
+
+
+def plain(values: Iterable[Any]) -> list[Any]:
+    """Values with NaN as None, as JSON wants them."""
+    return [None if v is None or (isinstance(v, float) and math.isnan(v)) else v for v in values]

@@ -1,0 +1,121 @@
+"""The answer page on a filled, an energy-less, an empty, an absent and a hostile database."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from observatory import answers
+from observatory.footprint import EXAMPLE_ZONES, Scenario
+from observatory.records import Workload
+from observatory.store.database import open_read_only
+from observatory.units import show
+from tests.dashboards.conftest import HOSTILE, Opener, words
+
+
+def charts(app: object) -> dict[str, dict[str, object]]:
+    """Figure JSON of every chart, by the first words of its alternative text."""
+    found = app.get("plotly_chart")  # type: ignore[attr-defined]
+    return {c.proto.alt.split(" of ")[0]: json.loads(c.proto.spec) for c in found}
+
+
+def test_the_first_thing_said_is_the_answer(page: Opener, filled: Path) -> None:
+    app = page(filled)
+    assert not app.exception
+    first = app.markdown[0].value.replace("\\", "")
+    found = answers.estimate(
+        open_read_only(filled), Workload.request(128, 64), Scenario(zone="SWE")
+    )
+    best = min(found, key=lambda e: e.energy_j or 0)
+    assert first.startswith("### Of 2 configurations, **SmolLM2-135M**")
+    assert show(best.runtime_s, "runtime_s") in first
+    assert show(best.footprints[0].energy_wh.value, "energy_wh") in first
+    assert "no score" in words(app) and "Moving from Pythia-160M" in words(app)
+    assert "84 windows from 2 processes in 1 run" in words(app)
+
+
+def test_without_a_zone_three_named_examples_are_billed(page: Opener, filled: Path) -> None:
+    app = page(filled)
+    carbon = charts(app)["Carbon"]
+    for trace in carbon["data"]:  # type: ignore[attr-defined]
+        assert trace["y"] == list(EXAMPLE_ZONES)
+    assert "three **examples**" in words(app)
+    assert carbon["layout"]["xaxis"]["title"]["text"] == "Carbon (gCO2e)"  # type: ignore[index]
+
+
+def test_a_permalink_restores_the_scenario_and_its_numbers(page: Opener, filled: Path) -> None:
+    app = page(filled, p="300", o="9", zone="Poland", boundary="host", tariff="0.25")
+    assert app.number_input(key="p").value == 300 and app.number_input(key="o").value == 9
+    assert app.selectbox(key="zone").value == "POL"
+    assert app.query_params["zone"] in ("POL", ["POL"])
+    scenario = Scenario(zone="POL", boundary="host", tariff_usd_per_kwh=0.25)
+    found = answers.estimate(open_read_only(filled), Workload.request(300, 9), scenario)
+    drawn = {t["name"]: t["x"][0] for t in charts(app)["Money"]["data"]}  # type: ignore[attr-defined]
+    assert drawn == {e.model: e.footprints[0].cost_usd.value for e in found}
+    assert "**tariff 0.25 $/kWh**" in words(app) and "**zone POL**" in words(app)
+
+
+def test_missing_money_has_a_reason_and_no_zero(page: Opener, filled: Path) -> None:
+    app = page(filled)
+    assert "--tariff" in words(app) and "Money" not in charts(app)
+
+
+def test_without_energy_the_answer_is_the_time_and_the_reason(
+    page: Opener, energyless: Path
+) -> None:
+    app = page(energyless, zone="FRA", tariff="0.3")
+    assert not app.exception
+    first = app.markdown[0].value.replace("\\", "")
+    assert "energy unknown: no sensor on this synthetic machine" in first
+    assert not {"Energy", "Carbon", "Water", "Money"} & set(charts(app))
+    assert app.metric[3].value == "–"
+    assert words(app).count("no sensor on this synthetic machine") >= 4
+
+
+def test_an_empty_and_an_absent_database_get_help(
+    page: Opener, empty: Path, tmp_path: Path
+) -> None:
+    app = page(empty)
+    assert not app.exception and "make benchmark" in app.code[0].value
+    app = page(tmp_path / "none.db")
+    assert not app.exception and "no database at" in words(app)
+    assert "make benchmark" in app.code[0].value
+
+
+def test_a_file_that_is_no_database_is_one_line(page: Opener, tmp_path: Path) -> None:
+    text = tmp_path / "text.db"
+    text.write_text("not a database\n")
+    app = page(text)
+    assert not app.exception and "is not a SQLite database" in app.error[0].value.replace("\\", "")
+
+
+def test_an_unknown_zone_in_a_link_is_said(page: Opener, filled: Path) -> None:
+    app = page(filled, zone="Frnce")
+    assert not app.exception and "unknown zone" in app.warning[0].value
+
+
+def test_hostile_names_are_shown_as_text(page: Opener, hostile: Path) -> None:
+    app = page(hostile)
+    assert not app.exception
+    for kind in ("markdown", "caption"):
+        for element in app.get(kind):
+            assert not getattr(element, "allow_html", False)
+            for mark in ("![x](", "](javascript", "<script>", "$x^"):
+                assert mark not in element.value
+    for spec in (json.dumps(chart) for chart in charts(app).values()):
+        assert "<script>" not in spec
+    for table in app.dataframe:
+        cells = [str(cell) for cell in table.value.to_numpy().ravel()]
+        assert not [cell for cell in cells if cell.startswith("=")]
+    assert any(name in words(app) for name in HOSTILE)
+
+
+@pytest.mark.parametrize("query", [{"p": "0"}, {"p": "x"}, {"b": "-3"}, {"boundary": "moon"}])
+def test_a_bad_value_in_the_address_falls_back(
+    page: Opener, filled: Path, query: dict[str, str]
+) -> None:
+    app = page(filled, **query)
+    assert not app.exception and not app.error
+    assert app.number_input(key="p").value == 128
