@@ -25,6 +25,7 @@ from observatory.audit.rule import (
     number,
     where,
 )
+from observatory.records import Provenance
 from observatory.runtime.plausibility import AGREEMENT
 
 LENGTH_TOLERANCE = 0.98  #: a window may fall this far short of its target by the clock's grain
@@ -100,6 +101,11 @@ def _disagreement(table: pd.DataFrame) -> Breach:
         apart = np.where(energy > 0, np.abs(energy - integral) / energy, np.nan)
     broken = above(apart, AGREEMENT).broken | has_flag(table, {"sensor_disagreement"})
     return where(broken, apart, AGREEMENT)
+
+
+def _edges(table: pd.DataFrame) -> Breach:
+    measured = (table["energy_provenance"] == Provenance.MEASURED).to_numpy()
+    return above(np.where(measured, number(table, "energy_edge_bound_rel"), np.nan), EDGE_BOUND)
 
 
 WINDOW_ONLY: tuple[Rule, ...] = (
@@ -187,8 +193,8 @@ WINDOW_ONLY: tuple[Rule, ...] = (
         "The sensor's tick leaves {value:.1%} of the energy unsure at the window's edges "
         "(bound {bound:.0%}).",
         "Measure longer windows.",
-        "METHOD §3, §3.4", ("energy_edge_bound_rel",),
-        lambda t: above(number(t, "energy_edge_bound_rel"), EDGE_BOUND),
+        "METHOD §3, §3.4; measured energy only: an estimate is not sharper in a longer window",
+        ("energy_edge_bound_rel", "energy_provenance"), _edges,
     ),
 )  # fmt: skip
 WINDOW_RULES: tuple[Rule, ...] = WINDOW_ONLY + REPEAT_RULES + PHYSICAL_RULES + MEASURED_RULES

@@ -127,6 +127,7 @@ def test_every_rule_has_a_case() -> None:
         ({"energy_device_j": np.nan}, "power_below_idle"),
         ({"energy_integral_j": 12_000 / 1.04}, "sensor_disagreement"),
         ({"batch": np.nan}, "mfu_above_one"),
+        ({"energy_edge_bound_rel": 0.3, "energy_provenance": "estimated"}, "edge_bound"),
     ],
 )
 def test_rules_do_not_fire_at_their_edge(change: dict[str, Any], never: str) -> None:
