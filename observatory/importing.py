@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func, select, update
 
 from observatory.capability.names import model_name
+from observatory.capability.scores import shipped_rows
 from observatory.derive import audit_reported
 from observatory.errors import InputError
 from observatory.importers import registry
@@ -195,3 +196,13 @@ def _flagged(connection: Connection, key: str) -> dict[str, int]:
         .order_by(f.c.rule)
     )
     return {str(rule): int(n) for rule, n in connection.execute(query)}
+
+
+def import_scores(database: str | Path) -> int:
+    """Store the shipped capability scores. Returns how many were new."""
+    engine = open_database(database)
+    try:
+        with engine.begin() as connection:
+            return writer.insert_new(connection, schema.capability, shipped_rows())
+    finally:
+        engine.dispose()

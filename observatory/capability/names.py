@@ -52,8 +52,12 @@ def _table(content: list[str], where: str) -> Mapping[str, str]:
     return found
 
 
-#: words that tell a tuned model from its base; a score of one is no score of the other
-_TUNED = re.compile(r"(?:^|[-_. ])(chat|instruct|it|sft|dpo|rlhf|pt)(?=$|[-_. ])", re.IGNORECASE)
+#: words that tell one checkpoint of an architecture from another (tuning, date, context length);
+#: a score of one is no score of the other
+_TUNED = re.compile(
+    r"(?:^|[-_. ])(chat|instruct|it|sft|dpo|rlhf|pt|base|\d{4}|\d{6}|\d+k)(?=$|[-_. ])",
+    re.IGNORECASE,
+)
 
 
 def model_name(reported: str, aliases: Mapping[str, str] | None = None) -> str:
@@ -71,10 +75,12 @@ def model_name(reported: str, aliases: Mapping[str, str] | None = None) -> str:
     known = _in_catalogue(reported)
     if known is None:
         return short
-    tuned = _TUNED.search(short)
-    if tuned is None or models.normal(short) == models.normal(models.find(known)["name"]):
+    row = models.find(known)
+    own = {models.normal(form.rpartition("/")[2]) for form in (row["name"], row["hf_id"])}
+    words = [found.lower() for found in _TUNED.findall(short)]
+    if not words or models.normal(short) in own:
         return known
-    return f"{known} {tuned[1].lower()}"
+    return " ".join([known, *words])
 
 
 def architecture(name: str) -> str:

@@ -1,0 +1,300 @@
+"""Cost beside capability: the door out for frontiers, over own measurements and imported rows.
+
+A group holds points that may be compared: one request of one workload in one scenario, or the rows
+of one source, task and device. Points of different groups never share a frontier. Costs are drawn
+with the factors that a scenario shares moving all points together (METHOD §6).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from sqlalchemy import Engine, select
+
+from observatory import answers
+from observatory.capability.names import architecture, model_name
+from observatory.capability.scores import Scored, for_precision, on_lane, together
+from observatory.decision import chance, hull
+from observatory.decision.frontier import Option, cheapest, columns, frontier_mask
+from observatory.decision.ranks import RankAgreement, rank_agreement
+from observatory.derive import plain_rows
+from observatory.errors import InputError, UnknownNameError
+from observatory.footprint import Scenario
+from observatory.records import Workload
+from observatory.store import reader, schema
+from observatory.tradeoffs.candidates import (
+    COSTS,
+    Candidate,
+    imported_candidates,
+    own_candidates,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a point must meet before it may stand on the frontier. None: no limit.
+
+    A point of which a limited quantity is unknown does not meet the limit, and says so.
+    """
+
+    max_ttft_s: float | None = None
+    max_tpot_s: float | None = None
+    max_memory_bytes: float | None = None
+    max_cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One model in one configuration: cost, quality, and where it stands."""
+
+    model: str
+    configuration: str
+    cost: float
+    cost_low: float | None
+    cost_high: float | None
+    score: float
+    score_low: float | None
+    score_high: float | None
+    on_frontier: bool
+    p_on_frontier: float
+    marker: str
+    on_hull: bool
+    lane: str
+    inherited: bool  #: the score is of the model in another number format
+    of_variant: str | None  #: the score is of this other checkpoint of the same architecture
+    source: str
+    licence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A frontier over points that may be compared."""
+
+    name: str
+    workload: str
+    points: tuple[Point, ...]
+    steps: tuple[hull.Step, ...]  #: marginal cost along the hull
+    hypervolume: float | None
+    cost_reference: float | None
+    score_reference: float | None
+    cheapest: str | None  #: with the quality asked for
+    cheapest_robust: str | None  #: and with its lower bound there
+    left_out: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tradeoff:
+    """The answer: one cost, one lane (or several, with a badge), groups of points."""
+
+    cost: str
+    lanes: tuple[str, ...]
+    badge: str | None
+    groups: tuple[Group, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        """Nested plain values."""
+        made = asdict(self)
+        for group, plain in zip(self.groups, made["groups"], strict=True):
+            plain["steps"] = [asdict(s) | {"cost_per_score": s.cost_per_quality}
+                              for s in group.steps]  # fmt: skip
+        return made
+
+
+def capability_rows(engine: Engine) -> list[Mapping[str, Any]]:
+    """Scores of the store, and the shipped ones that it does not hold."""
+    rows = reader.frame(engine, select(schema.capability).order_by(schema.capability.c.id))
+    return together(list(plain_rows(rows)))
+
+
+def frontier(
+    engine: Engine,
+    cost: str,
+    lane: str,
+    workload: Workload | None = None,
+    scenario: Scenario | None = None,
+    imported: bool = False,
+    mix_lanes: bool = False,
+    limits: Limits | None = None,
+    quality: float | None = None,
+    aliases: Mapping[str, str] | None = None,
+) -> Tradeoff:
+    """Frontiers of `cost` against the scores of a lane.
+
+    Own measurements are priced for one request of `workload`, in the scenario's zone or in three
+    example zones; with `imported` the rows of each source stand for themselves, per unit of their
+    own work. Raises InputError where nothing can be compared, UnknownNameError for cost or lane.
+    """
+    if cost not in COSTS:
+        raise UnknownNameError("cost", cost, list(COSTS), f"one of {', '.join(COSTS)}")
+    chosen = scenario or Scenario()
+    scores, axes = on_lane(capability_rows(engine), lane, mix_lanes)
+    named = [replace(s, model=model_name(s.model, aliases)) for s in scores]
+    if imported:
+        candidates = imported_candidates(engine, cost, chosen)
+    else:
+        usual = answers.covered_request(engine)
+        candidates = own_candidates(engine, cost, workload or Workload.request(*usual), chosen)
+    groups = [
+        made for (name, work), found in candidates.items()
+        if (made := _group(name, work, found, named, limits or Limits(), quality, aliases)).points
+    ]  # fmt: skip
+    if not groups:
+        raise InputError(f"no model has both a {cost} and a score in {lane}: " + _why(candidates))
+    badge = f"{len(axes)} lanes on one axis: differences between protocols are in it"
+    return Tradeoff(cost, tuple(axes), badge if len(axes) > 1 else None, tuple(groups),
+                    _notes(imported, workload))  # fmt: skip
+
+
+def _why(candidates: Mapping[tuple[str, str], Sequence[Candidate]]) -> str:
+    found = sorted({c.model for group in candidates.values() for c in group if c.cost is not None})
+    reasons = sorted({c.reason for g in candidates.values() for c in g if c.reason})
+    if not found:
+        return reasons[0] if reasons else "no row holds that cost"
+    return f"costs are known of {', '.join(found[:5])}"
+
+
+def _notes(imported: bool, workload: Workload | None) -> tuple[str, ...]:
+    if imported and workload is not None:
+        return ("imported costs are of their source's own requests; --workload does not move them",)
+    return ()
+
+
+# ---------------------------------------------------------------------- points and their frontier
+def _group(
+    name: str,
+    work: str,
+    candidates: Sequence[Candidate],
+    scores: Sequence[Scored],
+    limits: Limits,
+    quality: float | None,
+    aliases: Mapping[str, str] | None,
+) -> Group:
+    left: list[tuple[str, str]] = []
+    joined: list[tuple[Candidate, Scored, bool]] = []
+    for candidate in candidates:
+        why = candidate.reason or _beyond(candidate, limits)
+        matched = _scores_of(model_name(candidate.model, aliases), scores)
+        if candidate.cost is None or why:
+            left.append((candidate.model, why or "its cost is unknown"))
+        elif not matched:
+            left.append((candidate.model, "no score in this lane"))
+        for same in matched if candidate.cost is not None and not why else ():
+            best, inherited = for_precision(same, candidate.dtype)
+            joined.append((candidate, best, inherited))
+    options = [
+        Option(f"{i}", c.cost or 0.0, s.quality, c.low, c.high, s.low, s.high)
+        for i, (c, s, _) in enumerate(joined)
+    ]
+    points = _points(joined, options, aliases)
+    return Group(name, work, points, tuple(_steps(options, joined)), *_volume(options),
+                 *_iso(options, joined, quality), tuple(dict.fromkeys(left)))  # fmt: skip
+
+
+def _scores_of(model: str, scores: Sequence[Scored]) -> list[list[Scored]]:
+    """Scores of this very model; else of every variant of its architecture, each by itself."""
+    own = [s for s in scores if s.model == model]
+    if not own and architecture(model) == model:
+        own = [s for s in scores if architecture(s.model) == model]
+    by: dict[tuple[str, str], list[Scored]] = {}
+    for score in own:
+        by.setdefault((score.model, score.lane.partition("/precision=")[0]), []).append(score)
+    return list(by.values())
+
+
+def _beyond(candidate: Candidate, limits: Limits) -> str | None:
+    checks = (
+        ("TTFT", candidate.ttft_s, limits.max_ttft_s),
+        ("TPOT", candidate.tpot_s, limits.max_tpot_s),
+        ("memory", candidate.memory_bytes, limits.max_memory_bytes),
+        ("cost", candidate.cost, limits.max_cost),
+    )  # fmt: skip
+    for name, value, limit in checks:
+        if limit is not None and value is None:
+            return f"its {name} is unknown, and limited"
+        if limit is not None and value is not None and value > limit:
+            return f"{name} {value:.4g} is over {limit:.4g}"
+    return None
+
+
+def _points(
+    joined: Sequence[tuple[Candidate, Scored, bool]],
+    options: Sequence[Option],
+    aliases: Mapping[str, str] | None,
+) -> tuple[Point, ...]:
+    if not options:
+        return ()
+    mask = frontier_mask(*columns(options))
+    corners = {o.name for o in hull.concave_hull(options)}
+    cost, quality = chance.normal_draws(options)
+    for i, (candidate, _, _) in enumerate(joined):
+        if candidate.draws is not None and len(candidate.draws) >= len(cost):
+            cost[:, i] = candidate.draws[: len(cost)]
+    sure = chance.probability_on_frontier(cost, quality)
+    made = []
+    for i, (c, s, inherited) in enumerate(joined):
+        sign = 1.0 if s.quality == s.score else -1.0
+        ends = sorted(sign * v for v in (s.low, s.high) if v is not None)
+        low, high = (ends[0], ends[-1]) if ends else (None, None)
+        variant = s.model if s.model != model_name(c.model, aliases) else None
+        made.append(Point(
+            c.model, c.configuration, c.cost or 0.0, c.low, c.high, s.score, low, high,
+            bool(mask[i]), float(sure[i]), chance.marker(float(sure[i])), str(i) in corners,
+            s.lane, inherited, variant, s.source, s.licence,
+        ))  # fmt: skip
+    return tuple(sorted(made, key=lambda p: (p.cost, -p.score, p.model)))
+
+
+def _label(joined: Sequence[tuple[Candidate, Scored, bool]], name: str) -> str:
+    candidate, score, _ = joined[int(name)]
+    return f"{score.model} ({candidate.configuration})"
+
+
+def _steps(
+    options: Sequence[Option], joined: Sequence[tuple[Candidate, Scored, bool]]
+) -> Iterable[hull.Step]:
+    for step in hull.marginal_costs(options):
+        yield replace(step, cheaper=_label(joined, step.cheaper),
+                      better=_label(joined, step.better))  # fmt: skip
+
+
+def _volume(options: Sequence[Option]) -> tuple[float | None, float | None, float | None]:
+    """Hypervolume, with its reference: the dearest cost and the worst quality of the group."""
+    if len(options) < 2 or min(o.cost for o in options) <= 0:
+        return None, None, None
+    reference = max(o.cost for o in options), min(o.quality for o in options)
+    value = hull.hypervolume(options, *reference)
+    return (value if math.isfinite(value) else None), *reference
+
+
+def _iso(
+    options: Sequence[Option],
+    joined: Sequence[tuple[Candidate, Scored, bool]],
+    quality: float | None,
+) -> tuple[str | None, str | None]:
+    if quality is None:
+        return None, None
+    found = [cheapest(options, quality, robust) for robust in (False, True)]
+    plain, robust = (None if o is None else _label(joined, o.name) for o in found)
+    return plain, robust
+
+
+# ---------------------------------------------------------------------- two costs, two rankings
+def rankings(a: Tradeoff, b: Tradeoff) -> list[tuple[str, RankAgreement]]:
+    """For each group that both hold, how the two costs rank the same points."""
+    other = {g.name: g for g in b.groups}
+    found = []
+    for group in a.groups:
+        if group.name not in other:
+            continue
+        second = {(p.model, p.configuration, p.lane, p.source): p.cost
+                  for p in other[group.name].points}  # fmt: skip
+        keys = [(p.model, p.configuration, p.lane, p.source) for p in group.points]
+        costs = {k: p.cost for k, p in zip(keys, group.points, strict=True) if k in second}
+        if len(costs) > 1:
+            agreed = rank_agreement([*costs.values()], [second[k] for k in costs])
+            found.append((group.name, agreed))
+    return found

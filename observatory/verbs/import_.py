@@ -1,0 +1,161 @@
+"""`observatory import`: results of other tools, with where they come from and what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from observatory.errors import InputError
+from observatory.verbs import options
+from observatory.verbs.tables import print_table
+
+if TYPE_CHECKING:
+    from observatory.importing import ImportReport
+
+MAX_FILES = 10_000
+
+
+@click.command(name="import")
+@click.argument("paths", nargs=-1, metavar="[SOURCE] [PATH]...")
+@click.option("--aliases", type=click.Path(path_type=Path), metavar="CSV",
+              help="Your own names of models: a CSV with the columns alias,name.")  # fmt: skip
+@click.option("--licence", metavar="TEXT", help="Licence to store where the format brings none.")
+@click.option("--scores", is_flag=True, help="Store the shipped capability scores too.")
+@click.option("--list", "list_", is_flag=True, help="List the sources that can be read, and stop.")
+@options.database
+@options.as_json
+def command(
+    paths: tuple[str, ...],
+    aliases: Path | None,
+    licence: str | None,
+    scores: bool,
+    list_: bool,
+    db: str,
+    json_: bool,
+) -> int:
+    """Store what other tools measured. SOURCE is a name of --list; without it files are sniffed.
+
+    A PATH may be a folder: files that no reader knows are then passed over and counted. Importing
+    the same file again adds nothing. Exit code 1 when rows were rejected, 2 when a file could not
+    be read: of that file nothing is stored.
+    """
+    from observatory.importers.registry import READERS
+
+    if list_:
+        _list(READERS, json_)
+        return 0
+    source, files = _split(paths, READERS)
+    if not files and not scores:
+        raise InputError("nothing to import: name a file, or see `observatory import --help`")
+    table = _aliases(aliases)
+    reports: list[ImportReport] = []
+    errors: list[str] = []
+    skipped: list[str] = []
+    for path, explicit in _walk(files):
+        _one(path, explicit, source, db, table, licence, reports, errors, skipped)
+    added = _scores(db) if scores else None
+    if json_:
+        options.print_json({
+            "files": [r.to_json() for r in reports], "errors": errors,
+            "skipped": skipped, "shipped_scores_new": added,
+        })  # fmt: skip
+    else:
+        _print(reports, skipped, added)
+    for error in errors:
+        click.echo(f"error: {error}", err=True)
+    if errors:
+        return 2
+    return 1 if any(r.rejected for r in reports) else 0
+
+
+def _list(readers: dict[str, tuple[str, str]], json_: bool) -> None:
+    if json_:
+        options.print_json({name: text for name, (_, text) in readers.items()})
+        return
+    print_table("", ["source", "reads"], [[name, text] for name, (_, text) in readers.items()])
+
+
+def _split(paths: Sequence[str], known: dict[str, Any]) -> tuple[str | None, list[Path]]:
+    """A first word that is a source and no file names the source."""
+    if paths and paths[0] in known and not Path(paths[0]).exists():
+        return paths[0], [Path(p) for p in paths[1:]]
+    return None, [Path(p) for p in paths]
+
+
+def _aliases(path: Path | None) -> Any:
+    from observatory.capability.names import user_aliases
+
+    return None if path is None else user_aliases(path)
+
+
+def _walk(paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
+    """(file, whether it was named itself) in a fixed order; links in folders are not followed."""
+    for path in paths:
+        if not path.is_dir():
+            yield path, True
+            continue
+        inside = sorted(p for p in path.rglob("*") if p.is_file() and not p.is_symlink())
+        if not inside or len(inside) > MAX_FILES:
+            raise InputError(f"{path}: holds {len(inside)} files; between 1 and {MAX_FILES} please")
+        yield from ((p, False) for p in inside)
+
+
+def _one(
+    path: Path,
+    explicit: bool,
+    source: str | None,
+    db: str,
+    aliases: Any,
+    licence: str | None,
+    reports: list[ImportReport],
+    errors: list[str],
+    skipped: list[str],
+) -> None:
+    from observatory.importers import registry
+    from observatory.importing import import_file
+
+    if not explicit and source is None and registry.sniff(path) is None:
+        skipped.append(str(path))
+        return
+    try:
+        reports.append(import_file(db, path, source, aliases, licence))
+    except InputError as error:
+        errors.append(" ".join(str(error).split()))
+
+
+def _scores(db: str) -> int:
+    from observatory.importing import import_scores
+
+    return import_scores(db)
+
+
+def _print(reports: Sequence[ImportReport], skipped: Sequence[str], added: int | None) -> None:
+    rows = [
+        [Path(r.path).name[-40:], r.source, f"{r.read:,}", f"{r.stored:,}", f"{r.rejected:,}",
+         f"{r.values_new:,}", f"{r.scores_new:,}", f"{sum(r.flagged.values()):,}"]
+        for r in reports
+    ]  # fmt: skip
+    if rows:
+        print_table(
+            "",
+            ["file", "source", "#read", "#stored", "#rejected", "#new values", "#scores",
+             "#flagged"],
+            rows,
+        )  # fmt: skip
+    for report in reports:
+        for row, reason in report.rejections:
+            click.echo(f"{Path(report.path).name} row {row[:60]}: {reason}")
+        if report.rejected > len(report.rejections):
+            click.echo(f"… and {report.rejected - len(report.rejections)} more rejected rows")
+        if notice := report.notes.get("notice"):
+            click.echo(f"{Path(report.path).name}: {notice}")
+    flags = {rule: n for r in reports for rule, n in r.flagged.items()}
+    if flags:
+        click.echo(f"flagged: {', '.join(sorted(flags))}; `observatory audit` says why")
+    if skipped:
+        click.echo(f"{len(skipped)} files passed over: no reader knows them")
+    if added is not None:
+        click.echo(f"{added:,} shipped capability scores added")
