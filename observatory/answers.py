@@ -576,6 +576,13 @@ def footprint_table(engine: Engine) -> pd.DataFrame:
     )  # fmt: skip
 
 
+def capability_table(engine: Engine) -> pd.DataFrame:
+    """`v_capability`: every score with its lane."""
+    return pd.read_sql_query(
+        text("SELECT * FROM v_capability ORDER BY model, lane, source"), engine
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class RunReport:
     """What one run found, for its last lines and for `--json`."""
