@@ -6,7 +6,7 @@ A fit is derived: the same observations, recipe and options give the same fit, b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -117,8 +117,8 @@ def fit(
     `interpolation` fixes the kind of curve (`curves.KINDS`), by default the points choose.
     `experts` offers the mixture-of-experts term. `context_term` and `batch_term` force a term on
     or off, by default evidence decides. `quantile` belongs to `denoised`. `device_s` is what the
-    points cost, by default the sum of their times. Raises InputError when no point has a prefill or none
-    has a decode step, UnknownNameError for an unknown recipe.
+    points cost, by default the sum of their times. Raises InputError when no point has a prefill
+    or none has a decode step, UnknownNameError for an unknown recipe.
     """
     solve = recipe_named(recipe)
     rows = rows_of(observations)
@@ -137,6 +137,19 @@ def fit(
     overhead_s = 0.0
     if recipe == "denoised":
         solution, overhead_s = _take_overhead(solution)
+    made = assemble(recipe, solution, rows, observations, evidence, device_s)
+    return replace(made, errors=fit_errors(used, predicted), overhead_s=overhead_s)
+
+
+def assemble(
+    recipe: str,
+    solution: Solution,
+    rows: Rows,
+    observations: Sequence[Observation],
+    evidence: tuple[Evidence, ...],
+    device_s: float | None,
+) -> Fit:
+    """A fit from a recipe's solution, with errors and ranges of the rows it was made from."""
     covariance = solution.covariance
     return Fit(
         recipe=recipe,
@@ -144,13 +157,12 @@ def fit(
         step=solution.step,
         parameter_names=solution.names,
         covariance=None if covariance is None else tuple(map(tuple, covariance.tolist())),
-        errors=fit_errors(used, predicted),
+        errors=fit_errors(rows, solution.predict(rows)),
         points_used=len(rows),
         device_s=float(rows.runtime_s.sum()) if device_s is None else device_s,
         ranges=measured_ranges(rows),
         data_hash=data_hash(observations),
         evidence=evidence,
-        overhead_s=overhead_s,
     )
 
 

@@ -29,6 +29,7 @@ from observatory.errors import InputError
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
+IndexArray = NDArray[np.intp]
 
 PHASES = ("prefill", "decode", "e2e")
 
@@ -157,8 +158,8 @@ class Rows:
     def __len__(self) -> int:
         return len(self.runtime_s)
 
-    def select(self, mask: BoolArray) -> Rows:
-        """The rows where `mask` (n,) is true."""
+    def select(self, mask: BoolArray | IndexArray) -> Rows:
+        """The rows where `mask` (n,) is true, or those of the given indices."""
         return Rows(**{name: getattr(self, name)[mask] for name in Rows.__dataclass_fields__})
 
 

@@ -12,6 +12,8 @@ from observatory.runtime.observations import Rows
 from observatory.runtime.recipes import Recipe, Solution
 from observatory.runtime.terms import Evidence, Experts, Terms
 
+SPARE_ROWS = 2  # a saturated design fits anything: no evidence in that
+
 
 def choose_terms(
     solve: Recipe,
@@ -65,6 +67,9 @@ def _try_term(
     if have < need:
         return None, Evidence(name, False, None, None, f"{have} {what}, {need} needed")
     trial = solve(rows, wider, kind)
+    if wish is None and len(rows) - len(trial.names) < SPARE_ROWS:
+        spare = f"{len(rows)} points for {len(trial.names)} parameters leave no room for evidence"
+        return None, Evidence(name, False, None, None, spare)
     change = optional.delta_bic(_rss(rows, without), _rss(rows, trial), len(rows))
     value, growth = _size(name, rows, trial)
     if wish is True:

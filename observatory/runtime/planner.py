@@ -1,0 +1,219 @@
+"""Which point to measure next: the one that lowers the expected held-out error most per second.
+
+The planner holds no list of points. It is given candidates, a prior and a budget or a target, and
+after each measurement asks its surrogate which candidate would teach most about the targets for
+what it costs. It stops when the expected error meets the target or the budget has no room left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from observatory.errors import InputError
+from observatory.runtime.belief import (
+    Belief,
+    believe,
+    error_drops,
+    expected_error,
+    fit_hypotheses,
+)
+from observatory.runtime.fit import Fit, assemble
+from observatory.runtime.kriging import context_evidence, kriging_solution, mean_data, surrogate_for
+from observatory.runtime.observations import (
+    IndexArray,
+    Observation,
+    Point,
+    rows_at,
+    rows_of,
+)
+from observatory.runtime.prior import Prior
+from observatory.runtime.surrogate import Hypothesis, Settings, Surrogate
+
+CostOf = Callable[[Point, float], float]
+_REFIT_EVERY = 3  # once there are many points, scales move little
+_MANY = 12
+
+
+@dataclass(frozen=True)
+class Step:
+    """One decision: the point, what it was expected to cost, and the errors before and after."""
+
+    point: Point
+    cost_s: float
+    error_before: float | None
+    error_after: float | None
+    reason: str
+
+
+class Planner:
+    """Chooses points one by one: `propose`, measure, `update`, until `propose` gives None.
+
+    `candidates` are what may be measured, `targets` what must be predicted well (by default the
+    candidates); all share one batch size. `cost_s(point, expected_s)` is what measuring takes, by
+    default the expected time of one iteration. `noise_rel` and `resolution_s` describe the clock.
+    Raises InputError when neither a budget nor a target is given, or candidates cannot be fitted.
+    """
+
+    def __init__(
+        self,
+        candidates: Sequence[Point],
+        *,
+        prior: Prior | None = None,
+        budget_s: float | None = None,
+        target_error: float | None = None,
+        targets: Sequence[Point] | None = None,
+        cost_s: CostOf | None = None,
+        repeats: int = 1,
+        noise_rel: float = 0.002,
+        resolution_s: float = 0.0,
+        max_points: int | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        _check(candidates, budget_s, target_error)
+        self.candidates = list(dict.fromkeys(candidates))
+        goals = list(dict.fromkeys(targets)) if targets else self.candidates
+        self._points = list(dict.fromkeys([*self.candidates, *goals]))
+        self._position = {point: i for i, point in enumerate(self._points)}
+        self._goals = np.array([self._position[point] for point in goals])
+        self._rows = rows_at(self._points)
+        self.prior, self.settings = prior, settings or Settings()
+        self.budget_s, self.target_error = budget_s, target_error
+        self.cost_s: CostOf = cost_s or (lambda _point, expected: expected)
+        self.repeats, self.max_points = repeats, max_points
+        self.noise_rel, self.resolution_s = noise_rel, resolution_s
+        self.observations: list[Observation] = []
+        self.spent_s = 0.0
+        self.steps: list[Step] = []
+        self._hypotheses: dict[tuple[int, int], Hypothesis] = {}
+        self._surrogate: Surrogate | None = None
+        self._belief: Belief | None = None
+
+    def propose(self) -> Point | None:
+        """The next point, or None: target met, budget spent, or nothing left to learn from."""
+        if self._finished():
+            return None
+        if self._belief is None:
+            first = min(
+                self.candidates, key=lambda p: (not p.has_prefill, p.steps, p.prompt_tokens)
+            )
+            return self._decide(Step(first, self.cost_s(first, 0.0), None, None, "sets the scale"))
+        open_ = self._affordable()
+        if not open_:
+            return None
+        index = np.array([self._position[point] for point in open_])
+        drops = error_drops(self._belief, self._open_goals(), index)
+        costs = np.array([self._cost(point) for point in open_])
+        best = int(np.argmax(drops / np.maximum(costs, 1e-12)))
+        if drops[best] <= 0:
+            return None
+        before = self.expected_error()
+        after = None if before is None else before - float(drops[best])
+        return self._decide(Step(open_[best], float(costs[best]), before, after, "teaches most"))
+
+    def update(self, observation: Observation, spent_s: float | None = None) -> None:
+        """Take in a measurement; `spent_s` is what it really cost, by default `cost_s` of it."""
+        point = observation.point
+        if point not in self._position:
+            raise InputError(f"{point.label()}: not among the planner's candidates or targets")
+        self.observations.append(observation)
+        self.spent_s += self.cost_s(point, observation.runtime_s) if spent_s is None else spent_s
+        self._learn()
+
+    def expected_error(self) -> float | None:
+        """Expected mean |T̂/T - 1| over the targets not measured yet; None before any data."""
+        if self._belief is None or not any(o.point.steps for o in self.observations):
+            return None
+        return expected_error(self._belief, self._open_goals())
+
+    def why(self) -> str:
+        """A sentence on the last decision, or on why there is none."""
+        if not self.steps:
+            return "nothing proposed yet"
+        step = self.steps[-1]
+        if step.error_before is None or step.error_after is None:
+            return f"{step.point.label()}: {step.reason}"
+        return (
+            f"{step.point.label()}: expected error {step.error_before:.2%} -> "
+            f"{step.error_after:.2%} for {step.cost_s:.3g} s"
+        )
+
+    def fit(self) -> Fit:
+        """What the measurements say by now, as a storable fit of recipe `kriging`.
+
+        Raises InputError as long as no prefill or no decode step was measured.
+        """
+        prompts = [point.prompt_tokens for point in self._points if point.has_prefill]
+        evidence = context_evidence(self.observations)
+        solution = kriging_solution(
+            self.observations, prompts, evidence.accepted, self.prior, self.settings,
+            self.noise_rel, self.resolution_s,
+        )  # fmt: skip
+        return assemble(
+            "kriging", solution, rows_of(self.observations), self.observations, (evidence,),
+            self.spent_s,
+        )  # fmt: skip
+
+    def belief(self) -> Belief | None:
+        """The posterior over `points()`, None before any data."""
+        return self._belief
+
+    def points(self) -> tuple[Point, ...]:
+        """Candidates and targets, in the order of the belief's arrays."""
+        return tuple(self._points)
+
+    def _decide(self, step: Step) -> Point:
+        self.steps.append(step)
+        return step.point
+
+    def _finished(self) -> bool:
+        if self.max_points is not None and len(self.observations) >= self.max_points:
+            return True
+        error = self.expected_error()
+        return self.target_error is not None and error is not None and error <= self.target_error
+
+    def _cost(self, point: Point) -> float:
+        assert self._belief is not None  # only asked once there is one
+        return self.cost_s(point, float(max(self._belief.mean[self._position[point]], 0.0)))
+
+    def _affordable(self) -> list[Point]:
+        counts: dict[Point, int] = {}
+        for observation in self.observations:
+            counts[observation.point] = counts.get(observation.point, 0) + 1
+        left = float("inf") if self.budget_s is None else self.budget_s - self.spent_s
+        return [
+            point
+            for point in self.candidates
+            if counts.get(point, 0) < self.repeats and self._cost(point) <= left
+        ]
+
+    def _open_goals(self) -> IndexArray:
+        seen = {self._position[o.point] for o in self.observations}
+        rest = [int(i) for i in self._goals if int(i) not in seen]
+        return np.array(rest or self._goals, dtype=np.intp)
+
+    def _learn(self) -> None:
+        data = mean_data(self.observations, self._position)
+        self._surrogate = surrogate_for(
+            self._rows, data, self.prior, self.settings, self.noise_rel, self.resolution_s
+        )
+        known = len(data.index)
+        if not self._hypotheses or known < _MANY or known % _REFIT_EVERY == 0:
+            self._hypotheses = fit_hypotheses(self._surrogate, data, self._hypotheses)
+        self._belief = believe(self._surrogate, data, self._hypotheses)
+
+
+def _check(candidates: Sequence[Point], budget_s: float | None, target_error: float | None) -> None:
+    if budget_s is None and target_error is None:
+        raise InputError("planner: give a budget in seconds, a target error, or both")
+    for name, value in (("budget", budget_s), ("target error", target_error)):
+        if value is not None and not value > 0:
+            raise InputError(f"planner: {name} {value} must be positive")
+    if not any(point.has_prefill for point in candidates):
+        raise InputError("planner: no candidate has a prefill")
+    if not any(point.steps for point in candidates):
+        raise InputError("planner: no candidate has a decode step")
+    if len({point.batch for point in candidates}) > 1:
+        raise InputError("planner: candidates must share one batch size")
