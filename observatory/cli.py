@@ -22,6 +22,8 @@ VERBS: dict[str, str] = {
     "compare": "What moving from A to B saves and costs, and how sure that is.",
     "scenario": "One request under every combination of a scenario file.",
     "recompute": "Bill kept estimates again under another edition of the factors.",
+    "frontier": "Cost against capability: which models are worth what they cost.",
+    "route": "What routing between models would save, from a table of items.",
     "import": "Results of other tools, with provenance, audited.",
     "audit": "What no machine could have measured: the database, or files of others.",
     "derive": "Make findings, summaries and fits again from the facts.",

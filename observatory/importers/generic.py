@@ -17,6 +17,7 @@ from observatory.importers.reading import (
     Reading,
     Row,
     RowError,
+    columns,
     csv_rows,
     each,
     header,
@@ -51,7 +52,7 @@ def sniff(path: Path) -> bool:
 
 def read(path: Path) -> Reading:
     """One row a measurement. Raises InputError for a column of no known name or unit."""
-    names = [name.strip() for name in header(path)]
+    names = columns(path)
     for name in names:
         if name not in COLUMNS and not is_value(name):
             raise InputError(f"{path}: column {name[:40]!r} has no known name or unit")

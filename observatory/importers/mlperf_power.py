@@ -23,7 +23,10 @@ TOOL = "MLPerf power trace"
 STAMP = "%m-%d-%Y %H:%M:%S.%f"
 _MARK = r'"key": "power_{}", "value": "([^"]+)"'
 _LOGGED = r'"key": "{}", "value": "?([^",]+)'
-_FOLDER = re.compile(r"^(v\d+_\d+)_(.+)_([a-z0-9][A-Za-z0-9_.-]*)_(Offline|Server|SingleStream)$")
+#: version, system with its software in capitals, model, scenario
+_FOLDER = re.compile(
+    r"^(v\d+_\d+)_(.+_[A-Z]+)_([a-z][A-Za-z0-9_.-]*)_(Offline|Server|SingleStream|MultiStream)$"
+)
 MAX_SAMPLES = 2_000_000
 
 

@@ -88,6 +88,14 @@ def header(path: Path) -> list[str]:
         return []
 
 
+def columns(path: Path) -> list[str]:
+    """Column names of a CSV file that is being read. Raises InputError as `lines` does."""
+    try:
+        return [name.strip() for name in next(csv.reader(lines(path)), [])]
+    except csv.Error as error:
+        raise InputError(f"{path}: broken CSV at line 1: {error}") from None
+
+
 def lines(path: Path, limit: int = MAX_TEXT_BYTES) -> Iterator[str]:
     """Lines of a UTF-8 text file, gunzipped where needed, never more than `limit` bytes in all.
 

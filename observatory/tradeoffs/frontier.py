@@ -83,6 +83,7 @@ class Group:
     cheapest: str | None  #: with the quality asked for
     cheapest_robust: str | None  #: and with its lower bound there
     left_out: tuple[tuple[str, str], ...]
+    without_spread: int  #: points of which neither cost nor score has an error: taken as exact
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,12 @@ def _group(
     ]
     points = _points(joined, options, aliases)
     return Group(name, work, points, tuple(_steps(options, joined)), *_volume(options),
-                 *_iso(options, joined, quality), tuple(dict.fromkeys(left)))  # fmt: skip
+                 *_iso(options, joined, quality), tuple(dict.fromkeys(left)),
+                 _exact(joined))  # fmt: skip
+
+
+def _exact(joined: Sequence[tuple[Candidate, Scored, bool]]) -> int:
+    return sum(c.low is None and c.draws is None and s.low is None for c, s, _ in joined)
 
 
 def _scores_of(model: str, scores: Sequence[Scored]) -> list[list[Scored]]:

@@ -1,0 +1,213 @@
+"""`observatory frontier`: cost against capability, with the chance of each point to be the best."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from observatory.errors import InputError
+from observatory.records import Workload
+from observatory.units import UNITS, show, show_interval, significant
+from observatory.verbs import billing, options
+from observatory.verbs.tables import legend, percent, print_table
+
+if TYPE_CHECKING:
+    from observatory.tradeoffs.frontier import Group, Tradeoff
+
+COSTS = ("runtime_s", "energy_j", "co2e_g", "co2e_total_g", "water_l", "cost_usd")
+SHOWN = 25  #: points of one group that a person is shown; `--json` has all
+MARKS = {"filled": "●", "half": "◐", "hollow": "○"}
+
+
+@click.command(name="frontier")
+@click.option(
+    "--cost",
+    type=click.Choice(COSTS),
+    default="energy_j",
+    show_default=True,
+    help="What one wants less of, per request of the workload.",
+)
+@click.option("--lane", metavar="LANE", help="Lane of the scores, or its first parts: mmlu/acc/...")
+@click.option(
+    "--lanes",
+    "list_",
+    metavar="TEXT",
+    is_flag=False,
+    flag_value="",
+    help="List the lanes (that contain TEXT) with their number of models, and stop.",
+)
+@click.option(
+    "--workload",
+    metavar="P,O[,B]",
+    help="Prompt tokens, output tokens and batch of the "
+    "request.  [default: one that every fit covers]",
+)
+@click.option(
+    "--imported", is_flag=True, help="Compare imported rows, one group a source, task and device."
+)
+@click.option("--mix-lanes", is_flag=True, help="Let several lanes share the axis, with a badge.")
+@click.option(
+    "--quality", type=float, metavar="Q", help="Name the cheapest with at least this score."
+)
+@click.option("--max-ttft", type=float, metavar="S", help="Leave out slower first tokens.")
+@click.option("--max-tpot", type=float, metavar="S", help="Leave out slower output tokens.")
+@click.option("--max-memory", type=float, metavar="GIB", help="Leave out larger peaks of memory.")
+@click.option("--budget", type=float, metavar="COST", help="Leave out dearer requests.")
+@click.option(
+    "--against",
+    type=click.Choice(COSTS),
+    metavar="COST",
+    help="A second cost: do both rank the points alike (Kendall's tau, flipped pairs)?",
+)
+@click.option(
+    "--aliases",
+    type=click.Path(path_type=Path),
+    metavar="CSV",
+    help="Your own names of models: a CSV with the columns alias,name.",
+)
+@billing.zone
+@billing.choices
+@options.database
+@options.as_json
+def command(
+    cost: str, lane: str | None, list_: str | None, workload: str | None, imported: bool,
+    mix_lanes: bool, quality: float | None, max_ttft: float | None, max_tpot: float | None,
+    max_memory: float | None, budget: float | None, against: str | None, aliases: Path | None,
+    db: str, json_: bool, **choices: Any,
+) -> None:  # fmt: skip
+    """Which models are worth their cost: frontier, hull and the chance to be on it.
+
+    Filled marks are on the frontier in 95 % of draws, hollow ones in less than half. Scores come
+    from the database and from the shipped table.
+    """
+    from observatory.capability.names import user_aliases
+    from observatory.footprint import Scenario
+    from observatory.store.database import open_read_only
+    from observatory.tradeoffs import Limits, frontier, rankings
+
+    engine = open_read_only(db)
+    if list_ is not None:
+        _lanes(engine, list_, json_)
+        return
+    if lane is None:
+        raise InputError("name a lane with --lane; --lanes lists them")
+    request, scenario = _request(workload), Scenario(**choices)
+    limits = Limits(max_ttft, max_tpot, None if max_memory is None else max_memory * 2**30, budget)
+    names = None if aliases is None else user_aliases(aliases)
+
+    def ask(which: str) -> Tradeoff:
+        return frontier(engine, which, lane, request, scenario, imported, mix_lanes, limits,
+                        quality, names)  # fmt: skip
+
+    found = ask(cost)
+    agreed = [] if against is None else rankings(found, ask(against))
+    if json_:
+        ranks = [
+            {"group": name, "tau_b": a.tau_b, "pairs": a.pairs, "flipped": a.flipped,
+             "tied": a.tied, "flipped_share": a.flipped_share} for name, a in agreed
+        ]  # fmt: skip
+        options.print_json(found.to_json() | {"against": against, "rankings": ranks})
+        return
+    _print(found, quality)
+    for name, a in agreed:
+        tau = "–" if a.tau_b is None else f"{a.tau_b:.3f}"
+        click.echo(
+            f"{cost} against {against}, {name}: Kendall's tau-b {tau}, "
+            f"{a.flipped} of {a.pairs} pairs flipped ({percent(a.flipped_share) or '–'})"
+        )
+
+
+def _request(text: str | None) -> Workload | None:
+    if text is None:
+        return None
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (2, 3) or min(numbers) < 1:
+        raise InputError(f"--workload {text!r}: give prompt and output tokens, such as 500,200")
+    return Workload.request(*numbers)
+
+
+def _lanes(engine: Any, text: str, json_: bool) -> None:
+    from observatory.capability.lanes import axis_of
+    from observatory.tradeoffs import capability_rows
+
+    models: dict[str, set[str]] = {}
+    for row in capability_rows(engine):
+        models.setdefault(axis_of(row["lane"]), set()).add(row["model_name"])
+    listed = sorted((lane, len(m)) for lane, m in models.items() if text.lower() in lane)
+    if json_:
+        options.print_json([{"lane": lane, "models": n} for lane, n in listed])
+        return
+    if not listed:
+        raise InputError(f"no lane contains {text!r}: --lanes alone lists all")
+    print_table("", ["lane", "#models"], listed)
+
+
+def _print(found: Tradeoff, quality: float | None) -> None:
+    click.echo(f"score: {', '.join(found.lanes)}")
+    if found.badge:
+        click.echo(f"MIXED LANES: {found.badge}")
+    for group in found.groups:
+        _print_group(found.cost, group, quality)
+    for note in found.notes:
+        click.echo(note)
+
+
+def _print_group(cost: str, group: Group, quality: float | None) -> None:
+    unit = billing.unit_of(cost)
+    shown = group.points[:SHOWN]
+    marks, where = legend([p.configuration for p in shown])
+    rows = []
+    for point, mark in zip(shown, marks, strict=True):
+        flags = [
+            "hull" if point.on_hull else "frontier" if point.on_frontier else "",
+            "inherited" if point.inherited else "",
+            f"score of {point.of_variant}" if point.of_variant else "",
+        ]
+        rows.append([
+            MARKS[point.marker], point.model[-36:], mark,
+            show_interval(point.cost_low, point.cost, point.cost_high, unit),
+            _score(point.score, point.score_low, point.score_high),
+            percent(point.p_on_frontier, 0), ", ".join(f for f in flags if f),
+        ])  # fmt: skip
+    notes = [f"{len(group.points) - SHOWN} more points: --json has all"] * (
+        len(group.points) > SHOWN
+    )
+    notes += where if len(where) <= 12 else []
+    print_table(
+        f"{UNITS[unit].label}, {group.workload}, {group.name}",
+        ["", "model", "on", "#cost", "#score", "#P(frontier)", ""],
+        rows,
+        [*notes, *_summary(group, unit, quality)],
+    )
+
+
+def _score(score: float, low: float | None, high: float | None) -> str:
+    text = significant(score)
+    return text if low is None or high is None else f"{text} [{low:.3g} – {high:.3g}]"
+
+
+def _summary(group: Group, unit: str, quality: float | None) -> list[str]:
+    lines = [
+        f"{s.cheaper} → {s.better}: {show(s.cost_per_quality / 100, unit)} a hundredth of score"
+        for s in group.steps
+    ]
+    if group.without_spread:
+        lines.append(f"{group.without_spread} of {len(group.points)} points carry no error at all: "
+                     "their P(frontier) says order, not certainty")  # fmt: skip
+    if group.hypervolume is not None:
+        lines.append(
+            f"hypervolume {group.hypervolume:.4g} (log10 cost) to the reference "
+            f"{show(group.cost_reference, unit)}, score {group.score_reference:.4g}"
+        )
+    if quality is not None:
+        lines.append(f"cheapest with {quality:g}: {group.cheapest or 'none'}; with its lower bound "
+                     f"there: {group.cheapest_robust or 'none'}")  # fmt: skip
+    left = [f"{name} ({why})" for name, why in group.left_out[:6]]
+    if left:
+        lines.append(f"left out {len(group.left_out)}: {'; '.join(left)}")
+    return lines
