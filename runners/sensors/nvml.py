@@ -17,7 +17,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from observatory.records import Boundary, Device, Provenance
+from observatory.records import Boundary, Provenance
 from runners.sensors.base import DeviceId, Sample, SensorError, SensorFacts
 from runners.sensors.cuda_devices import select_devices
 from runners.sensors.draft import SampleDraft, put
@@ -101,11 +101,6 @@ class NvmlSensor:
             found += [f"{gpu.component} pid {pid}" for pid in others]
         return tuple(found)
 
-    def describe(self) -> tuple[Device, ...]:
-        """The GPUs of this machine as the environment records them. The sensor must be open."""
-        driver = str(call(self._nvml, "nvmlSystemGetDriverVersion"))
-        return tuple(gpu.describe(driver) for gpu in self._gpus)
-
     def close(self) -> None:
         """Leave NVML."""
         if self._nvml is not None:
@@ -163,7 +158,9 @@ class NvmlSensor:
         details = {
             "driver": str(call(self._nvml, "nvmlSystemGetDriverVersion")),
             "devices": ", ".join(f"{g.component}={g.uuid}" for g in self._used),
+            "cuda": self._cuda(),
             "power_field": first.power_field or "none",
+            "power_fields": ", ".join(first.power_fields),
             "power_scope": "gpu" if first.scopes else "unknown",
             "power_scopes": ", ".join(s.lower() for s in first.scopes),
         }
@@ -173,18 +170,13 @@ class NvmlSensor:
                 details[f"power_limit_w:{gpu.component}"] = f"{limit:g}"
         return {key: value for key, value in details.items() if value}
 
-
-def probe_devices() -> tuple[Device, ...]:
-    """The GPUs of this machine through NVML, whether or not their energy can be measured.
-
-    Raises SensorError where NVML itself does not answer.
-    """
-    sensor = NvmlSensor()
-    try:
-        sensor._begin()
-        return sensor.describe()
-    finally:
-        sensor.close()
+    def _cuda(self) -> str:
+        """Newest CUDA version that the driver serves, such as `12.4`; empty where not said."""
+        try:
+            version = int(call(self._nvml, "nvmlSystemGetCudaDriverVersion_v2"))
+        except SensorError:
+            return ""
+        return f"{version // 1000}.{version % 1000 // 10}"
 
 
 def _count(gpu: NvmlGpu, draft: SampleDraft, used: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from observatory.records import Device
 from runners.sensors.base import SensorError
 from runners.sensors.draft import SampleDraft, put
 from runners.sensors.nvml_binding import LOST, call
@@ -37,7 +36,8 @@ class NvmlGpu:
         self.uuid = str(self._ask("nvmlDeviceGetUUID"))
         self.name = str(self._ask("nvmlDeviceGetName"))
         self.has_counter = False
-        self.power_field: str | None = None  #: `instant`, `usage`, or None
+        self.power_field: str | None = None  #: the one that is sampled: `instant`, `usage`, or None
+        self.power_fields: tuple[str, ...] = ()  #: all that answer: `instant`, `average`, `usage`
         self.scopes: tuple[str, ...] = ()  #: power scopes that answer; more than one on Grace
 
     def examine(self, used: bool) -> None:
@@ -54,10 +54,14 @@ class NvmlGpu:
             )
         self.has_counter = self._maybe("nvmlDeviceGetTotalEnergyConsumption") is not None
         self.scopes = tuple(s for s in _SCOPES if self._instant_w(s) is not None)
-        if "GPU" in self.scopes:
-            self.power_field = "instant"
-        elif self._maybe("nvmlDeviceGetPowerUsage") is not None:
-            self.power_field = "usage"
+        average = self._field_w(self.nvml.NVML_FI_DEV_POWER_AVERAGE, "GPU")
+        answers = {
+            "instant": "GPU" in self.scopes,
+            "average": average is not None,
+            "usage": self._milli("nvmlDeviceGetPowerUsage") is not None,
+        }
+        self.power_fields = tuple(name for name, answered in answers.items() if answered)
+        self.power_field = next((f for f in self.power_fields if f != "average"), None)
         if used and not self.has_counter and self.power_field is None:
             raise SensorError(
                 "no_energy_source",
@@ -102,28 +106,6 @@ class NvmlGpu:
         """Processes with a compute context on the device, as far as they can be seen."""
         return [int(p.pid) for p in self._maybe("nvmlDeviceGetComputeRunningProcesses") or ()]
 
-    def describe(self, driver: str) -> Device:
-        """The device as the environment records it."""
-        memory = self._maybe("nvmlDeviceGetMemoryInfo")
-        capability = self._maybe("nvmlDeviceGetCudaComputeCapability")
-        ecc = self._maybe("nvmlDeviceGetEccMode")
-        persistence = self._maybe("nvmlDeviceGetPersistenceMode")
-        enabled = self.nvml.NVML_FEATURE_ENABLED
-        return Device(
-            index=self.index,
-            kind="cuda",
-            name=self.name,
-            memory_bytes=None if memory is None else int(memory.total),
-            uuid=self.uuid,
-            driver=driver,
-            power_limit_w=self.power_limit_w(),
-            default_power_limit_w=self._milli("nvmlDeviceGetPowerManagementDefaultLimit"),
-            compute_capability=None if capability is None else ".".join(map(str, capability)),
-            mig=self.mig(),
-            ecc=None if ecc is None else ecc[0] == enabled,
-            persistence=None if persistence is None else persistence == enabled,
-        )
-
     def _ask(self, name: str, *arguments: Any) -> Any:
         return call(self.nvml, name, self.handle, *arguments, what=self.component)
 
@@ -148,7 +130,9 @@ class NvmlGpu:
 
     def _instant_w(self, scope: str) -> float | None:
         """Instant power of one scope: Grace Hopper has those of the module and its memory too."""
-        field = self.nvml.NVML_FI_DEV_POWER_INSTANT
+        return self._field_w(self.nvml.NVML_FI_DEV_POWER_INSTANT, scope)
+
+    def _field_w(self, field: int, scope: str) -> float | None:
         request = [(field, getattr(self.nvml, f"NVML_POWER_SCOPE_{scope}"))]
         values = self._maybe("nvmlDeviceGetFieldValues", request)
         if values is None:

@@ -11,9 +11,9 @@ import time
 from dataclasses import asdict
 
 from observatory.errors import MissingSensorError
-from runners.sensors.base import DeviceId, SensorError
+from runners.environment import nvidia_devices
+from runners.sensors.base import DeviceId
 from runners.sensors.choose import open_meter
-from runners.sensors.nvml import probe_devices
 
 
 def main(seconds: float, devices: tuple[DeviceId, ...] | None) -> dict[str, object]:
@@ -46,10 +46,7 @@ def main(seconds: float, devices: tuple[DeviceId, ...] | None) -> dict[str, obje
         "cpu_share": meter.cpu_share(),
     }
     meter.stop()
-    try:
-        result["devices"] = [asdict(d) for d in probe_devices()]
-    except SensorError as error:  # the stub's device may be lost by now
-        result["devices"] = error.code
+    result["devices"] = [asdict(d) for d in nvidia_devices()]
     return result
 
 

@@ -30,7 +30,7 @@ enum {
     SUCCESS = 0, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7,
     GPU_IS_LOST = 15, LIB_RM_VERSION_MISMATCH = 18
 };
-enum { FI_POWER_INSTANT = 186, SCOPE_GPU = 0, SCOPE_MODULE = 1, SCOPE_MEMORY = 2 };
+enum { FI_POWER_AVERAGE = 185, FI_POWER_INSTANT = 186, SCOPE_GPU = 0, SCOPE_MODULE = 1, SCOPE_MEMORY = 2 };
 
 typedef struct { uint32_t field, scope; int64_t timestamp, latency; uint32_t type, result;
                  union { double d; uint32_t u; uint64_t ull; } value; } field_value;
@@ -82,6 +82,7 @@ int nvmlSystemGetDriverVersion(char *text, unsigned int size) {
     snprintf(text, size, "550.00.stub");
     return SUCCESS;
 }
+int nvmlSystemGetCudaDriverVersion_v2(int *version) { *version = 12040; return SUCCESS; }
 int nvmlDeviceGetCount_v2(unsigned int *count) { *count = 2; return SUCCESS; }
 int nvmlDeviceGetHandleByIndex_v2(unsigned int index, void **device) {
     ON_DEVICE;
@@ -113,7 +114,8 @@ int nvmlDeviceGetTotalEnergyConsumption(void *device, unsigned long long *millij
 int nvmlDeviceGetFieldValues(void *device, int count, field_value *values) {
     ON_DEVICE;
     for (int i = 0; i < count; i++) {
-        int known = values[i].field == FI_POWER_INSTANT && !mode("not_supported")
+        int average = values[i].field == FI_POWER_AVERAGE;
+        int known = (average || values[i].field == FI_POWER_INSTANT) && !mode("not_supported")
                     && !mode("no_instant")
                     && (values[i].scope == SCOPE_GPU || (mode("grace") && values[i].scope <= 2));
         values[i].result = known ? SUCCESS : NOT_SUPPORTED;

@@ -90,7 +90,9 @@ def test_healthy_state_and_facts(results):
     assert facts["tick_s"] == pytest.approx(0.02, abs=0.004)
     assert facts["details"]["driver"] == "550.00.stub"
     assert facts["details"]["power_field"] == "instant"
+    assert facts["details"]["power_fields"] == "instant, average, usage"
     assert facts["details"]["power_scope"] == "gpu"
+    assert facts["details"]["cuda"] == "12.4"
     assert facts["details"]["power_limit_w:gpu:0"] == "400"
     assert GPU_0 in facts["details"]["devices"]
     device = results["healthy"]["devices"][0]

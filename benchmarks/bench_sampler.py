@@ -1,0 +1,116 @@
+"""What does the sampler cost, and does it keep its pace?
+
+Every sensor that this machine offers, and NVML on the stub of the tests where a C compiler is at
+hand, runs for some seconds in a process of its own, with windows as the protocol makes them. The
+figures are the sampler's CPU seconds per wall second (the promise is below 1 % of one core) and its
+pace. On the stub a reading costs no driver call, so there they are those of this project's own code
+alone; on a GPU they are the whole.
+
+`python -m benchmarks sampler`
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+SECONDS, WINDOW_S, PROMISE = 12.0, 3.0, 0.01
+
+
+def measure(sensor_name: str, device_kind: str) -> dict[str, object]:
+    """Sample for `SECONDS` with windows in between; runs in a process of its own."""
+    from observatory.errors import MissingSensorError
+    from runners.sensors.choose import open_meter
+
+    try:
+        meter = open_meter(device_kind, None, want=sensor_name)
+    except MissingSensorError as error:
+        return {"missing": str(error)}
+    meter.start()
+    end = time.perf_counter() + SECONDS
+    windows, errors = [], []
+    while time.perf_counter() < end:
+        meter.mark()
+        start_ns = time.perf_counter_ns()
+        time.sleep(WINDOW_S)
+        end_ns = time.perf_counter_ns()
+        meter.mark()
+        reading = meter.reading(start_ns, end_ns)
+        windows.append(reading.samples)
+        if reading.energy.reason:
+            errors.append(reading.energy.reason)
+    share = meter.cpu_share()
+    meter.stop()
+    facts = meter.facts
+    assert facts is not None
+    return {
+        "share": share,
+        "samples_per_s": statistics.median(windows) / WINDOW_S,
+        "expected_per_s": 1 / facts.period_s,
+        "tick_s": facts.tick_s,
+        "errors": errors,
+    }
+
+
+def run(
+    sensor_name: str, device_kind: str, environment: dict[str, str] | None
+) -> dict[str, object]:
+    """`measure` in a fresh process."""
+    process = subprocess.run(
+        [sys.executable, "-m", "benchmarks.bench_sampler", sensor_name, device_kind],
+        capture_output=True, text=True, env=environment, cwd=Path(__file__).parents[1], check=False,
+    )  # fmt: skip
+    if process.returncode:
+        return {"missing": process.stderr.strip().splitlines()[-1]}
+    return dict(json.loads(process.stdout))
+
+
+def cases(folder: Path) -> list[tuple[str, str, str, dict[str, str] | None]]:
+    """(label, sensor, device kind, environment)."""
+    from tests.runners.nvml_stub import stub
+
+    found: list[tuple[str, str, str, dict[str, str] | None]] = [
+        ("NVML of this machine", "nvml", "cuda", None),
+        ("RAPL of this machine", "rapl", "cpu", None),
+        ("CodeCarbon's estimate", "codecarbon", "cpu", None),
+    ]
+    if stub.compiler() is not None:
+        library = stub.build(folder)
+        for tick in ("20", "100"):
+            variables = stub.environment(library, "healthy", NVML_STUB_TICK_MS=tick)
+            found.append((f"NVML on the stub, tick {tick} ms", "nvml", "cuda", variables))
+    return found
+
+
+def main() -> int:
+    """Print one line a sensor; 1 where a promise is broken."""
+    broken = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for label, sensor, kind, environment in cases(Path(folder)):
+            result = run(sensor, kind, environment)
+            if "missing" in result:
+                print(f"{label}: not here ({str(result['missing'])[:70]})")
+                continue
+            share = result["share"]
+            assert isinstance(share, float)
+            verdict = "" if share < PROMISE else f"  above the promised {PROMISE:.0%}"
+            broken += share >= PROMISE
+            print(
+                f"{label}: {share:.2%} of one core at {result['samples_per_s']:.1f} samples/s "
+                f"(asked {result['expected_per_s']:.0f}), tick {result['tick_s']}{verdict}"
+            )
+            for error in result["errors"] if isinstance(result["errors"], list) else ():
+                print(f"  {error}")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3:
+        json.dump(measure(sys.argv[1], sys.argv[2]), sys.stdout)
+    else:
+        sys.exit(main())
