@@ -30,6 +30,8 @@ READERS: dict[str, tuple[str, str]] = {
     "llenergymeasure": ("llenergymeasure", "LLenergyMeasure result.json"),
     "nvml-sensors": ("nvml_sensors", "update period and window of GPU power sensors"),
     "api-prices": ("api_prices", "API list prices per million tokens, CSV"),
+    "helm-logs": ("helm_logs", "idealized-runtime paper: Megatron profiling logs"),
+    "helm-runs": ("helm_runs", "idealized-runtime paper: API runtimes, CSV"),
     "generic": ("generic", "this project's documented CSV, columns named with their units"),
 }
 

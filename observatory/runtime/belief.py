@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from observatory.runtime.observations import FloatArray, IndexArray
-from observatory.runtime.surrogate import Hypothesis, Surrogate
+from observatory.runtime.surrogate import HOPELESS, Hypothesis, Surrogate
 
 _NEGLIGIBLE = 0.03  # posterior weight below which a hypothesis is left out of mixtures
 _FIRST_ROUNDS = 25
@@ -84,7 +84,10 @@ def fit_hypotheses(
 
             rounds = _FIRST_ROUNDS if known is None else _LATER_ROUNDS
             answer = minimize(loss, blank.theta, method="BFGS", options={"maxiter": rounds})
-            found[tile, order] = replace(blank, theta=answer.x, loss=float(answer.fun))
+            if answer.fun < HOPELESS:
+                found[tile, order] = replace(blank, theta=answer.x, loss=float(answer.fun))
+            else:
+                found[tile, order] = replace(blank, theta=start, loss=loss(start))
     return found
 
 

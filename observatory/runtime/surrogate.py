@@ -21,6 +21,9 @@ import numpy as np
 from observatory.runtime.observations import FloatArray, IndexArray, Rows
 from observatory.runtime.prior import Prior
 
+HOPELESS = 1e12
+_FAR = 8.0  # standard deviations of the hyper-prior
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -154,15 +157,20 @@ class Surrogate:
         return np.asarray((np.exp(h.theta[3]) * times) ** 2 + rounding + jitter**2)
 
     def loss(self, h: Hypothesis, at: IndexArray, y: FloatArray, weight: FloatArray) -> float:
-        """Negative log of marginal likelihood and hyper-prior; `weight` (n,) divides the noise."""
+        """Negative log of marginal likelihood and hyper-prior; `weight` (n,) divides the noise.
+
+        Far outside the hyper-prior, where exponentials overflow, it is a large constant.
+        """
+        mean, sd = self.theta_prior()
+        pull = (h.theta - mean) / sd
+        if not np.all(np.abs(pull) < _FAR):
+            return HOPELESS
         cov = self.covariance(h, at, at) + np.diag(self.noise(h, y) / weight)
         try:
             lower = np.linalg.cholesky(cov)
         except np.linalg.LinAlgError:
-            return 1e12
+            return HOPELESS
         z = np.linalg.solve(lower, y - self.mean(h, at))
-        mean, sd = self.theta_prior()
-        pull = (h.theta - mean) / sd
         odds = self.settings.tile_odds[self.settings.tiles.index(h.tile)]
         fit = 0.5 * z @ z + np.log(np.diag(lower)).sum() + 0.5 * pull @ pull
         return float(fit - np.log(odds))
