@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from observatory.catalog import mixtures
-from observatory.errors import InputError, UnknownNameError
+from observatory.catalog import mixtures, quirks
+from observatory.errors import InputError
 
 if TYPE_CHECKING:
     from observatory.catalog.architecture import Architecture
@@ -38,7 +38,6 @@ _GPT2 = {
     "vocab": "vocab_size",
     "max_context": "n_positions",
 }
-_BIASED: Config = {"qkv_bias": True, "out_bias": True, "mlp_bias": True}
 _LAYER_NORM: Config = {"norm_weights": 2, "gated": False}
 _OPTIONAL = {"kv_heads", "head_dim", "intermediate", "max_context"}
 
@@ -62,144 +61,74 @@ def _without(keys: dict[str, str], *names: str) -> dict[str, str]:
     return {ours: theirs for ours, theirs in keys.items() if ours not in names}
 
 
-def _read_opt(config: Config, fields: Config) -> Config:
-    biased = config.get("enable_bias", True)
-    last = config.get("do_layer_norm_before", True) and not config.get("_remove_final_layer_norm")
-    width = config.get("word_embed_proj_dim") or fields["hidden"]
-    return {
-        "positions": fields["max_context"] + 2,  # two rows that fairseq reserved for padding
-        "embedding_dim": width if width != fields["hidden"] else None,
-        "final_norms": int(bool(last)),
-        **dict.fromkeys(_BIASED, biased),
-    }
+_NO_WIDTH = _without(_COMMON, "head_dim")  # the head width is hidden / heads
+_MULTI_HEAD = _without(_NO_WIDTH, "kv_heads")  # and every head has its own keys and values
+_NEOX_LIKE: Config = {**_LAYER_NORM, **quirks.BIASED}
 
 
-def _write_opt(arch: Architecture) -> Config:
-    return {
-        "do_layer_norm_before": bool(arch.final_norms),
-        "word_embed_proj_dim": arch.embedding_dim or arch.hidden,
-        "enable_bias": arch.qkv_bias,
-    }
+def _llama_like(
+    keys: dict[str, str] = _COMMON, traits: Config | None = None, **more: Any
+) -> Family:
+    """RMSNorm, gated MLP, bias flags in the config."""
+    read, write = quirks.read_bias_flags, quirks.write_bias_flags
+    return Family(keys, traits or {}, read=read, write=write, **more)
 
 
-def _read_falcon(config: Config, fields: Config) -> Config:
-    new = bool(config.get("new_decoder_architecture"))
-    if new:
-        kv = config.get("num_kv_heads") or fields["heads"]
-        norms = config.get("num_ln_in_parallel_attn") or 2
-    else:
-        kv = 1 if config.get("multi_query", True) else fields["heads"]
-        norms = 1 if config.get("parallel_attn", True) else 2
-    biased = bool(config.get("bias"))
-    return {"kv_heads": kv, "norms_per_layer": norms, **dict.fromkeys(_BIASED, biased)}
+def _deepseek() -> Family:
+    read, write = mixtures.read_latent, mixtures.write_latent
+    return Family(_MULTI_HEAD, mixture=mixtures.DEEPSEEK, read=read, write=write)
 
 
-def _write_falcon(arch: Architecture) -> Config:
-    new = 1 < arch.kv_heads < arch.heads or (arch.kv_heads == 1 and arch.norms_per_layer == 2)
-    return {
-        "new_decoder_architecture": new,
-        "num_kv_heads": arch.kv_heads,
-        "multi_query": arch.kv_heads == 1,
-        "num_ln_in_parallel_attn": arch.norms_per_layer if new else None,
-        "parallel_attn": new or arch.norms_per_layer == 1,
-        "bias": arch.qkv_bias,
-    }
-
-
-def _read_bias_flags(config: Config, fields: Config) -> Config:
-    attention = bool(config.get("attention_bias", False))
-    return {
-        "qkv_bias": attention,
-        "out_bias": attention,
-        "mlp_bias": bool(config.get("mlp_bias", False)),
-    }
-
-
-def _write_bias_flags(arch: Architecture) -> Config:
-    return {"attention_bias": arch.qkv_bias, "mlp_bias": arch.mlp_bias}
-
-
-def _read_neox(config: Config, fields: Config) -> Config:
-    attention = bool(config.get("attention_bias", True))
-    return {"qkv_bias": attention, "out_bias": attention}
-
-
-def _read_phi(config: Config, fields: Config) -> Config:
-    return {"qk_norm": "head_layer" if config.get("qk_layernorm") else None}
-
-
-def _read_starcoder2(config: Config, fields: Config) -> Config:
-    return dict.fromkeys(_BIASED, bool(config.get("use_bias", True)))
-
-
-def _read_learned(config: Config, fields: Config) -> Config:
-    return {"positions": fields["max_context"]}
-
-
-_LLAMA = Family(read=_read_bias_flags, write=_write_bias_flags)
 FAMILIES: dict[str, Family] = {
-    "gpt2": Family(_GPT2, {**_LAYER_NORM, **_BIASED}, tied=True, read=_read_learned),
+    "gpt2": Family(_GPT2, _NEOX_LIKE, tied=True, read=quirks.read_learned),
     "opt": Family(
-        {**_without(_COMMON, "kv_heads", "head_dim"), "intermediate": "ffn_dim"},
-        {**_LAYER_NORM, **_BIASED}, tied=True, read=_read_opt, write=_write_opt,
+        {**_MULTI_HEAD, "intermediate": "ffn_dim"}, _NEOX_LIKE, tied=True,
+        read=quirks.read_opt, write=quirks.write_opt,
     ),
     "bloom": Family(
         {"layers": "n_layer", "hidden": "hidden_size", "heads": "n_head", "vocab": "vocab_size"},
-        {**_LAYER_NORM, **_BIASED, "embedding_norm": True}, tied=True,
+        {**_NEOX_LIKE, "embedding_norm": True}, tied=True,
     ),
     "gptj": Family(
         _GPT2, {**_LAYER_NORM, "norms_per_layer": 1, "mlp_bias": True, "head_bias": True}
     ),
     "gpt_neox": Family(
-        _without(_COMMON, "kv_heads", "head_dim"), {**_LAYER_NORM, **_BIASED},
-        read=_read_neox, write=lambda arch: {"attention_bias": arch.qkv_bias},
+        _MULTI_HEAD, _NEOX_LIKE,
+        read=quirks.read_neox, write=lambda arch: {"attention_bias": arch.qkv_bias},
     ),
     "falcon": Family(
-        {**_without(_COMMON, "kv_heads", "head_dim"), "intermediate": "ffn_hidden_size"},
-        _LAYER_NORM, tied=True, read=_read_falcon, write=_write_falcon,
+        {**_MULTI_HEAD, "intermediate": "ffn_hidden_size"}, _LAYER_NORM, tied=True,
+        read=quirks.read_falcon, write=quirks.write_falcon,
     ),
     "phi": Family(
-        _without(_COMMON, "head_dim"),
-        {**_LAYER_NORM, **_BIASED, "norms_per_layer": 1, "head_bias": True},
-        read=_read_phi, write=lambda arch: {"qk_layernorm": arch.qk_norm is not None},
+        _NO_WIDTH, {**_NEOX_LIKE, "norms_per_layer": 1, "head_bias": True},
+        read=quirks.read_phi, write=lambda arch: {"qk_layernorm": arch.qk_norm is not None},
     ),
-    "phi3": Family(_without(_COMMON, "head_dim")),
-    "llama": _LLAMA,
-    "smollm3": Family(_without(_COMMON, "head_dim"), tied=True, read=_read_bias_flags,
-                      write=_write_bias_flags),
-    "granite": Family(_without(_COMMON, "head_dim"), read=_read_bias_flags,
-                      write=_write_bias_flags),
+    "phi3": Family(_NO_WIDTH),
+    "llama": _llama_like(),
+    "smollm3": _llama_like(_NO_WIDTH, tied=True),
+    "granite": _llama_like(_NO_WIDTH),
     "starcoder2": Family(
-        _without(_COMMON, "head_dim"), _LAYER_NORM, tied=True,
-        read=_read_starcoder2, write=lambda arch: {"use_bias": arch.qkv_bias},
+        _NO_WIDTH, _LAYER_NORM, tied=True,
+        read=quirks.read_starcoder2, write=lambda arch: {"use_bias": arch.qkv_bias},
     ),
     "mistral": Family(),
-    "qwen2": Family(_without(_COMMON, "head_dim"), {"qkv_bias": True}),
-    "qwen3": Family(traits={"qk_norm": "head"}, read=_read_bias_flags, write=_write_bias_flags),
-    "gemma": Family(tied=True, read=_read_bias_flags, write=_write_bias_flags),
-    "gemma2": Family(traits={"norms_per_layer": 4}, tied=True, period=2, read=_read_bias_flags,
-                     write=_write_bias_flags),
-    "gemma3_text": Family(
-        traits={"norms_per_layer": 4, "qk_norm": "head"}, tied=True, period=6,
-        read=_read_bias_flags, write=_write_bias_flags,
+    "qwen2": Family(_NO_WIDTH, {"qkv_bias": True}),
+    "qwen3": _llama_like(traits={"qk_norm": "head"}),
+    "gemma": _llama_like(tied=True),
+    "gemma2": _llama_like(traits={"norms_per_layer": 4}, tied=True, period=2),
+    "gemma3_text": _llama_like(
+        traits={"norms_per_layer": 4, "qk_norm": "head"}, tied=True, period=6
     ),
-    "olmo": Family(_without(_COMMON, "head_dim"), {"norm_weights": 0}, read=_read_bias_flags,
-                   write=_write_bias_flags),
-    "olmo2": Family(_without(_COMMON, "head_dim"), {"qk_norm": "full"}, read=_read_bias_flags,
-                    write=_write_bias_flags),
-    "olmo3": Family(_without(_COMMON, "head_dim"), {"qk_norm": "full"}, period=4,
-                    read=_read_bias_flags, write=_write_bias_flags),
+    "olmo": _llama_like(_NO_WIDTH, {"norm_weights": 0}),
+    "olmo2": _llama_like(_NO_WIDTH, {"qk_norm": "full"}),
+    "olmo3": _llama_like(_NO_WIDTH, {"qk_norm": "full"}, period=4),
     "mixtral": Family(mixture=mixtures.MIXTRAL),
-    "qwen2_moe": Family(_without(_COMMON, "head_dim"), {"qkv_bias": True},
-                        mixture=mixtures.QWEN2_MOE),
-    "qwen3_moe": Family(traits={"qk_norm": "head"}, mixture=mixtures.QWEN3_MOE,
-                        read=_read_bias_flags, write=_write_bias_flags),
-    "olmoe": Family(_without(_COMMON, "head_dim"), {"qk_norm": "full"}, mixture=mixtures.OLMOE,
-                    read=_read_bias_flags, write=_write_bias_flags),
-    "deepseek_v2": Family(_without(_COMMON, "kv_heads", "head_dim"), mixture=mixtures.DEEPSEEK,
-                          read=mixtures.read_latent, write=mixtures.write_latent),
-    "deepseek_v3": Family(_without(_COMMON, "kv_heads", "head_dim"), mixture=mixtures.DEEPSEEK,
-                          read=mixtures.read_latent, write=mixtures.write_latent),
+    "qwen2_moe": Family(_NO_WIDTH, {"qkv_bias": True}, mixture=mixtures.QWEN2_MOE),
+    "qwen3_moe": _llama_like(traits={"qk_norm": "head"}, mixture=mixtures.QWEN3_MOE),
+    "olmoe": _llama_like(_NO_WIDTH, {"qk_norm": "full"}, mixture=mixtures.OLMOE),
+    "deepseek_v2": _deepseek(),
+    "deepseek_v3": _deepseek(),
     "gpt_oss": Family(
         traits={"qkv_bias": True, "out_bias": True, "sinks": True}, period=2,
         mixture=mixtures.GPT_OSS,
@@ -212,8 +141,8 @@ _WRAPPERS = {"gemma3": "gemma3_text"}
 def read(config: Config) -> Config:
     """Fields of an `Architecture` (all but its name) from a Hugging Face config dict.
 
-    Raises UnknownNameError for an unknown `model_type`, InputError for missing keys; both say how
-    to go on with an override file.
+    Raises InputError for an unknown `model_type`, missing keys and values that cannot be; it says
+    how to go on with an override file.
     """
     if isinstance(config.get("text_config"), dict) and "vocab_size" not in config:
         inner = dict(config["text_config"])
@@ -222,11 +151,11 @@ def read(config: Config) -> Config:
     model_type = str(config.get("model_type") or "")
     family = FAMILIES.get("gpt2" if model_type == "megatron" else model_type)
     if family is None:
-        raise UnknownNameError(
-            "model_type", model_type, list(FAMILIES),
-            "no family reads it; if it is built like a known one, pass --override FILE with "
-            '{"model_type": "llama", ...} and any missing key',
-        )  # fmt: skip
+        raise InputError(
+            f"unknown model_type {model_type!r}: no family reads it. If it is built like one of "
+            f"{', '.join(FAMILIES)}, say so with --override FILE holding "
+            '{"model_type": "llama"} and any key that is missing'
+        )
     fields: Config = {"model_type": model_type, **family.traits}
     missing = []
     for ours, theirs in family.keys.items():
@@ -257,23 +186,31 @@ def _derive(fields: Config) -> None:
     fields["kv_heads"] = fields.get("kv_heads") or fields["heads"]
     fields["intermediate"] = fields.get("intermediate") or 4 * fields["hidden"]
     if not fields.get("head_dim"):
+        if fields["hidden"] % fields["heads"]:
+            raise InputError(
+                f"hidden size {fields['hidden']} is no multiple of {fields['heads']} heads: give "
+                "head_dim with --override FILE"
+            )
         fields["head_dim"] = fields["hidden"] // fields["heads"]
     fields.setdefault("max_context", None)
 
 
 def _windows(config: Config, layers: int, family: Family) -> Config:
     """Window width and the number of layers that use it."""
-    window = config.get("sliding_window")
-    if not window or config.get("use_sliding_window") is False:
+    if not config.get("sliding_window") or config.get("use_sliding_window") is False:
         return {"window": None, "sliding_layers": 0}
+    window = mixtures.whole("sliding_window", config["sliding_window"])
     kinds = config.get("layer_types")
     if kinds:
-        count = sum(kind == "sliding_attention" for kind in kinds)
+        if not isinstance(kinds, list):
+            raise InputError(f"config key layer_types is {kinds!r}; it must be a list")
+        count = sum(kind == "sliding_attention" for kind in kinds[:layers])
     elif family.period:
-        period = config.get("sliding_window_pattern") or family.period
-        count = layers - layers // period
+        given = config.get("sliding_window_pattern") or family.period
+        count = layers - layers // mixtures.whole("sliding_window_pattern", given)
     elif config.get("use_sliding_window"):
-        count = max(layers - config.get("max_window_layers", layers), 0)
+        full = mixtures.whole("max_window_layers", config.get("max_window_layers") or layers)
+        count = max(layers - full, 0)
     else:
         count = layers
     return {"window": window if count else None, "sliding_layers": count}

@@ -14,10 +14,13 @@ if TYPE_CHECKING:
 Config = dict[str, Any]
 
 
+LARGEST = 10**9  # no width, count or vocabulary is near it
+
+
 def whole(key: str, value: object) -> int:
     """A config value as a positive whole number. Raises InputError naming the key."""
-    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
-        raise InputError(f"config key {key} is {value!r}; it must be a positive whole number")
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= LARGEST:
+        raise InputError(f"config key {key} is {value!r}; it must be a whole number from 1 to 1e9")
     return value
 
 
@@ -68,12 +71,17 @@ class MixtureKeys:
 
     def _dense_layers(self, config: Config, layers: int) -> int:
         if self.dense_first:
-            return min(int(config.get(self.dense_first) or 0), layers)
+            first = config.get(self.dense_first) or 0
+            return min(whole(self.dense_first, first), layers) if first else 0
         if not self.sparse_step:
             return 0
-        step = config.get("decoder_sparse_step") or 1
-        only = set(config.get("mlp_only_layers") or [])
-        return sum(index in only or (index + 1) % step != 0 for index in range(layers))
+        step = whole("decoder_sparse_step", config.get("decoder_sparse_step") or 1)
+        only = config.get("mlp_only_layers") or []
+        if not isinstance(only, list):
+            raise InputError(f"config key mlp_only_layers is {only!r}; it must be a list")
+        named = {i for i in only if isinstance(i, int) and 0 <= i < layers}
+        mixtures = layers // step - sum((i + 1) % step == 0 for i in named)
+        return layers - mixtures
 
     def write(self, moe: Mixture, layers: int) -> Config:
         """Config keys of a mixture."""
@@ -125,8 +133,9 @@ def read_latent(config: Config, fields: Config) -> Config:
         )
     dims = {ours: whole(theirs, config[theirs]) for ours, theirs in _LATENT.items()}
     biased = bool(config.get("attention_bias", False))
+    rank = config.get("q_lora_rank")
     return {
-        "mla": Latent(q_rank=config.get("q_lora_rank"), **dims),
+        "mla": Latent(q_rank=None if rank is None else whole("q_lora_rank", rank), **dims),
         "head_dim": dims["nope_dim"] + dims["rope_dim"],
         "qkv_bias": biased,
         "out_bias": biased,

@@ -143,11 +143,36 @@ def test_hand_counted_llama() -> None:
         ({"model_type": "deepseek_v3", "n_routed_experts": 8, "num_experts_per_tok": 2,
           "moe_intermediate_size": 32}, "kv_lora_rank"),
         ({"hidden_size": "big"}, "hidden_size"),
+        ({"hidden_size": 65}, "no multiple of 4 heads"),
+        ({"model_type": "gpt2", "n_layer": 2, "n_embd": 8, "n_head": 2}, "position table"),
+        ({"model_type": "mamba"}, "--override FILE"),
     ],
 )  # fmt: skip
 def test_configs_that_cannot_be_read(change: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Architecture.from_config({**LLAMA, **change})
+
+
+JUNK = (None, -1, 0, 1.5, "x", "", [], [1], {}, {"a": 1}, True, 10**30)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_junk_is_refused_in_words(data: st.DataObject) -> None:
+    """Any value in any key gives an architecture or an InputError, never a traceback."""
+    families = ("GPT-2 small", "OPT-1.3B", "Falcon-40B", "Gemma-2-2B", "Qwen1.5-MoE-A2.7B",
+                "DeepSeek-V2-Lite", "gpt-oss-20b")  # fmt: skip
+    family = data.draw(st.sampled_from(families))
+    config = lookup(family).to_config() | {"sliding_window": 4096}
+    keys = [*config, "layer_types", "mlp_only_layers", "decoder_sparse_step", "text_config",
+            "sliding_window_pattern", "quantization_config", "num_ln_in_parallel_attn"]  # fmt: skip
+    config[data.draw(st.sampled_from(keys))] = data.draw(st.sampled_from(JUNK))
+    try:
+        arch = Architecture.from_config(config)
+    except InputError as error:
+        assert str(error)
+    else:
+        assert arch.parameters > 0 and arch.decode_flops(10) > 0
 
 
 def test_from_path(tmp_path: Path) -> None:

@@ -110,3 +110,22 @@ def test_flops_equal_torch_counter(family: str, prompt: int) -> None:
     arch = Architecture.from_config(config.to_dict())
     # gemma3's window saves nothing here: an unfused kernel multiplies masked pairs too.
     assert counter.get_total_flops() == arch.prefill_flops(prompt, 2, causal=False)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "qwen2_moe"])
+def test_decode_flops_equal_torch_counter(family: str) -> None:
+    """One step after a cached prompt: the context counts the token being made."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    config = transformers.AutoConfig.for_model(model_type=family, **TINY[family])
+    torch.manual_seed(0)
+    model = transformers.AutoModelForCausalLM.from_config(
+        config, attn_implementation="eager", experts_implementation="eager"
+    )
+    with torch.no_grad():
+        cache = model(torch.randint(1, 79, (2, 11)), use_cache=True).past_key_values
+        with FlopCounterMode(display=False) as counter:
+            model(torch.randint(1, 79, (2, 1)), past_key_values=cache, use_cache=True)
+    assert counter.get_total_flops() == Architecture.from_config(config.to_dict()).decode_flops(
+        12, 2
+    )
