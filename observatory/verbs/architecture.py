@@ -118,8 +118,37 @@ def _print(found: dict[str, Any], arch: Architecture) -> None:
         console.print(f"dimensions: {arch.source}{flag}", style="dim", highlight=False)
 
 
+def _list(as_json: bool) -> None:
+    """Every catalogue model with its counts."""
+    from observatory.catalog import models
+    from observatory.catalog.architecture import Architecture
+    from observatory.verbs.tables import print_table
+
+    known = [Architecture.lookup(name) for name in models.names()]
+    if as_json:
+        rows = [
+            {"name": a.name, "model_type": a.model_type, "parameters": a.parameters,
+             "active_parameters": a.active_parameters, "max_context": a.max_context,
+             "kv_bytes_per_token": a.kv_bytes_per_token(), "verified": a.verified,
+             "source": a.source}
+            for a in known
+        ]  # fmt: skip
+        click.echo(json.dumps(rows, indent=2, allow_nan=False))
+        return
+    print_table(
+        "Models of the catalogue",
+        ["model", "type", "#parameters", "#active", "#KV B/token", "#context", "verified"],
+        [
+            [a.name, a.model_type, f"{a.parameters / 1e9:.4g} B",
+             f"{a.active_parameters / 1e9:.4g} B" if a.moe else None,
+             f"{a.kv_bytes_per_token():.0f}", a.max_context, a.verified]
+            for a in known
+        ],
+    )  # fmt: skip
+
+
 @click.command()
-@click.argument("model")
+@click.argument("model", required=False)
 @click.option(
     "--prompt",
     type=click.IntRange(1),
@@ -150,12 +179,18 @@ def _print(found: dict[str, Any], arch: Architecture) -> None:
     metavar="FILE",
     help="JSON file with config keys that replace or complete those of the config.",
 )
+@click.option("--list", "list_", is_flag=True, help="List the models of the catalogue and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def command(
-    model: str, prompt: int, context: int | None, batch: int, dtype: str | None,
-    kv_dtype: str | None, override: Path | None, as_json: bool,
+    model: str | None, prompt: int, context: int | None, batch: int, dtype: str | None,
+    kv_dtype: str | None, override: Path | None, list_: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Count parameters, FLOPs and bytes of MODEL: a catalogue name, a folder or a config.json."""
+    if list_:
+        _list(as_json)
+        return
+    if model is None:
+        raise InputError("MODEL is needed: a catalogue name, a folder or a config.json (or --list)")
     arch = load(model, override)
     found = describe(arch, prompt, context or prompt + 1, batch, dtype, kv_dtype)
     if as_json:

@@ -175,6 +175,15 @@ def test_architecture_verb(tmp_path: Path) -> None:
     assert json.loads(text)["architecture"]["layers"] == 8
 
 
+def test_model_list(capsys: pytest.CaptureFixture[str]) -> None:
+    code, text = call("architecture", "--list", "--json")
+    assert code == 0 and len(json.loads(text)) > 90
+    code, text = call("architecture", "--list")
+    assert "OLMoE-1B-7B" in text and max(map(len, text.splitlines())) <= 100
+    assert run(observatory, ["architecture"]) == 2
+    assert "MODEL is needed" in capsys.readouterr().err
+
+
 def test_device_list() -> None:
     code, text = call("capacity", "--list-devices", "--json")
     assert code == 0 and any(row["name"] == "H100-SXM5" for row in json.loads(text))
