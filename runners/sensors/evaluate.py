@@ -22,6 +22,7 @@ _NS = 1e-9
 THROTTLING = ("hw_slowdown", "hw_thermal_slowdown", "sw_thermal_slowdown", "hw_power_brake")
 POWER_CAPPED = ("sw_power_cap",)
 _NOT_A_REASON = ("gpu_idle",)
+_SAMPLES_MISSING = ("edge_not_covered", "sample_gap", "fewer_than_two_samples")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,10 @@ def evaluate(
         flags.extend(part.flags)
     energy = _energy(facts, gpu, cpu, dram, idle)
     if energy.total_j is None:
-        reason = (
-            trouble[-1].reason if trouble else next((p.reason for p in parts if p.reason), None)
-        )
-        energy = replace(energy, reason=reason or "no_component: the sensor has no used component")
+        reason = energy.reason or "no_component: the sensor has no used component"
+        if trouble and reason.partition(":")[0] in _SAMPLES_MISSING:
+            reason = trouble[-1].reason  # why they are missing says more than that they are
+        energy = replace(energy, reason=reason)
     for name, other in (("cpu", cpu), ("dram", dram), ("idle_devices", idle)):
         if other is not None and other.energy_j is None and energy.total_j is not None:
             flags.append(f"{name}_energy_missing:{(other.reason or '').partition(':')[0]}")
@@ -146,18 +147,18 @@ def _energy(
     dram: _Part | None,
     idle: _Part | None,
 ) -> Energy:
-    """The parts as a record. Without its accelerator a run on one has no total at all: the CPU's
-    joules alone would be read as the run's."""
-    if gpu is not None and gpu.energy_j is None:
+    """The parts as a record. Without the part that does the work, the accelerator or else the CPU,
+    there is no total at all: what is left would be read as the run's joules."""
+    head = gpu or cpu or dram
+    if head is not None and head.energy_j is None:
         return Energy(
             idle_devices_j=idle.energy_j if idle else None,
-            integral_j=gpu.integral_j,
+            integral_j=head.integral_j,
             method=facts.method,
             provenance=facts.provenance,
             boundary=facts.boundary,
-            reason=gpu.reason,
+            reason=head.reason,
         )
-    head = gpu or cpu
     counted = [p for p in (gpu, cpu, dram) if p is not None and p.energy_j is not None]
     total = sum(p.energy_j or 0.0 for p in counted)
     host = cpu is not None and cpu.energy_j is not None

@@ -206,3 +206,31 @@ def test_a_neighbour_that_cannot_be_read_is_a_flag():
     energy = evaluate(samples, facts, 2 * S, 6 * S).energy
     assert energy.device_j == pytest.approx(1200) and energy.idle_devices_j is None
     assert "idle_devices_energy_missing:counter_stuck" in energy.flags
+
+
+def test_dram_alone_is_never_the_run_s_energy():
+    """The package's counter goes backwards, DRAM's does not: no total, not DRAM's joules."""
+    facts = SensorFacts(
+        "rapl", "rapl", "measured", "host", ("cpu:0", "dram:0"), ("cpu:0", "dram:0"),
+        counters=("cpu:0", "dram:0"),
+    )  # fmt: skip
+    samples = [
+        Sample(t * S, energy_j={"cpu:0": 80.0 * t - (200 if t > 4 else 0), "dram:0": 10.0 * t})
+        for t in range(9)
+    ]
+    energy = evaluate(samples, facts, 2 * S, 6 * S).energy
+    assert energy.total_j is None and energy.dram_j is None
+    assert energy.reason.startswith("counter_non_monotone: cpu:0")
+
+
+def test_a_passing_failure_does_not_hide_the_true_reason():
+    facts = SensorFacts(
+        "nvml", "nvml_counter", "measured", "device", ("gpu:0",), ("gpu:0",), counters=("gpu:0",)
+    )
+    samples = [
+        Sample(t * S, energy_j={"gpu:0": 300.0 * t - (500 if t > 4 else 0)}) for t in range(9)
+    ]
+    trouble = [(3 * S, SensorError("nvml_timeout", "gpu:0: Timeout"))]
+    reading = evaluate(samples, facts, 2 * S, 6 * S, trouble)
+    assert reading.energy.reason.startswith("counter_non_monotone")
+    assert "sensor_error:nvml_timeout" in reading.flags
