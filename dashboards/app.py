@@ -14,7 +14,13 @@ from dashboards.database import VARIABLE, Database, ObservatoryError, connect
 from dashboards.theme import nothing_yet, text
 
 PAGES = (
-    ("pages/answer.py", "Answer", ":material/lightbulb:", "What one request costs, in a sentence."),
+    ("answer", "Answer", "What one request costs, in a sentence."),
+    ("phases", "Phases", "Prefill and decode: time, joules, memory."),
+    ("footprint", "Footprint", "Carbon and water: boundaries, regions, what is uncertain."),
+    ("compare", "Compare", "Configurations side by side, on shared draws."),
+    ("runs", "Runs & quality", "Every run, cell and window, and what is wrong with it."),
+    ("card", "Model card", "One model: architecture, numbers, a snippet for a hub page."),
+    ("methods", "Data & methods", "Formulas, factors with their sources, the schema."),
 )
 
 
@@ -23,12 +29,10 @@ def main() -> None:
     # an icon of our own: named icons and emoji would be fetched from another host
     icon = str(Path(__file__).parent / "icon.svg")
     st.set_page_config("Inference Observatory", icon, layout="wide")
-    page = st.navigation(
-        [
-            st.Page(path, title=title, icon=icon, help=help_text, default=i == 0)
-            for i, (path, title, icon, help_text) in enumerate(PAGES)
-        ]
-    )
+    page = st.navigation([
+        st.Page(f"app_pages/{name}.py", title=title, help=help_text, default=i == 0)
+        for i, (name, title, help_text) in enumerate(PAGES)
+    ])  # fmt: skip
     try:
         database = connect()
     except ObservatoryError as error:

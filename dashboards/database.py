@@ -53,6 +53,14 @@ class Database:
         """The table that `answers.<name>` gives."""
         return _table(self._url, self._version, name, arguments)
 
+    def configurations(self) -> dict[str, str]:
+        """Key -> `model · configuration`, of those with a fit."""
+        rows = self.table("fits")
+        return {
+            str(row["configuration_key"]): f"{row['model']} · {row['configuration']}"
+            for row in rows[["configuration_key", "model", "configuration"]].to_dict("records")
+        }
+
     def overview(self) -> dict[str, Any]:
         """Counts of runs, windows, failures."""
         return _overview(self._url, self._version)

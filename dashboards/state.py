@@ -2,11 +2,12 @@
 
 Each widget binds to the query parameter of its key, so that the address is the state. Streamlit
 leaves defaults out of the address and ignores values that a widget cannot hold. The zone is bound
-by hand, because Streamlit would put its label and not its id into the address.
+by hand (`choose`), because Streamlit would put its label and not its id into the address.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
@@ -71,6 +72,12 @@ def zone_names() -> dict[str, str]:
     return {zone.id: f"{zone.id} · {zone.name}" for zone in grid}
 
 
+def current() -> Choice:
+    """The choice that `scenario_bar` read in this run of the script."""
+    choice: Choice = st.session_state["choice"]
+    return choice
+
+
 def scenario_bar(covered: tuple[int, int]) -> Choice:
     """Draw the sidebar's widgets and read them. Raises InputError for a scenario that cannot be."""
     with st.sidebar:
@@ -102,24 +109,60 @@ def _number(label: str, key: str, low: float, high: float, help_text: str) -> fl
 
 def _zone() -> str:
     """The zone's widget. Its id goes to the address (`zone=FRA`), where any name is understood."""
-    names = zone_names()
     asked = st.query_params.get("zone")
     if asked and "zone" not in st.session_state:
         try:
-            st.session_state["zone"] = resolve_zone(asked).id
+            st.query_params["zone"] = resolve_zone(asked).id
         except InputError as error:
             st.warning(text(error))
-    zone = st.selectbox(
-        "zone", [EXAMPLES, *names], key="zone",
-        format_func=lambda z: names.get(z, "none: three examples"),
-        help="Whose grid. There is no default zone: without one, three contrasting examples.",
+    return choose(
+        "zone", "zone", {EXAMPLES: "none: three examples"} | zone_names(), EXAMPLES,
+        "Whose grid. There is no default zone: without one, three contrasting examples.",
     )  # fmt: skip
-    if zone == EXAMPLES or zone is None:
-        st.query_params.pop("zone", None)
-        return EXAMPLES
-    if asked != zone:
-        st.query_params["zone"] = zone
-    return zone
+
+
+def choose(
+    label: str, key: str, options: Mapping[str, str], default: str, help_text: str | None = None
+) -> str:
+    """One of `options` (id -> what is shown), the default unless the address says `key=id`."""
+    asked = st.query_params.get(key)
+    if asked in options and key not in st.session_state:
+        st.session_state[key] = asked
+    if st.session_state.get(key, default) not in options:
+        del st.session_state[key]
+    ids = list(options)
+    chosen = st.selectbox(
+        label, ids, index=ids.index(default), key=key, help=help_text,
+        format_func=lambda one: options.get(one, one),
+    )  # fmt: skip
+    _remember(key, "" if chosen is None or chosen == default else chosen)
+    return default if chosen is None else chosen
+
+
+def choose_many(
+    label: str, key: str, options: Mapping[str, str], default: Sequence[str], most: int
+) -> list[str]:
+    """Some of `options` (id -> what is shown), at most `most`; the address says `key=id,id`."""
+    asked = [one for one in st.query_params.get(key, "").split(",") if one in options]
+    if asked and key not in st.session_state:
+        st.session_state[key] = asked[:most]
+    if any(one not in options for one in st.session_state.get(key, [])):
+        del st.session_state[key]
+    st.session_state.setdefault(key, list(default)[:most])
+    chosen = st.multiselect(
+        label, list(options), key=key, max_selections=most,
+        format_func=lambda one: options.get(one, one),
+    )  # fmt: skip
+    _remember(key, "" if chosen == list(default)[:most] else ",".join(chosen))
+    return list(chosen)
+
+
+def _remember(key: str, value: str) -> None:
+    """Put a choice into the address, or take it out."""
+    if not value:
+        st.query_params.pop(key, None)
+    elif st.query_params.get(key) != value:
+        st.query_params[key] = value
 
 
 def _scenario() -> tuple[Scenario, tuple[str, ...]]:

@@ -10,6 +10,7 @@ import streamlit as st
 
 from observatory.exports import tables
 from observatory.exports.columns import bounds_of, quantity_of, scale_of
+from observatory.figures.style import shorten
 from observatory.footprint import Bill
 from observatory.units import MISSING, show_interval
 
@@ -100,6 +101,16 @@ def readable(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _rounded(column: pd.Series[Any]) -> pd.Series[Any]:
     return column.map(lambda v: v if pd.isna(v) else float(f"{v:.3g}"))
+
+
+def names(rows: pd.DataFrame) -> list[str]:
+    """Model names; with the configuration where a model has more than one."""
+    several = rows.groupby("model")["configuration_key"].nunique()
+    return [
+        row["model"] if several[row["model"]] == 1
+        else f"{row['model']} · {shorten(row['configuration'], 40)}"
+        for _, row in rows.iterrows()
+    ]  # fmt: skip
 
 
 def shapes() -> None:

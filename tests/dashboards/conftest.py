@@ -87,7 +87,7 @@ def page(monkeypatch: pytest.MonkeyPatch) -> Opener:
         for key, value in query.items():
             app.query_params[key] = value
         if name != "answer":
-            app.switch_page(f"pages/{name}.py")
+            app.switch_page(f"app_pages/{name}.py")
         return app.run()
 
     return opened

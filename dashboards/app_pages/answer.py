@@ -9,10 +9,9 @@ import streamlit as st
 
 from dashboards import sentence, theme
 from dashboards.database import Database, connect
-from dashboards.state import Choice
+from dashboards.state import Choice, choose, current
 from observatory.answers import Estimate, estimate_frame
 from observatory.figures import bills, runtime
-from observatory.figures.style import shorten
 from observatory.footprint import EXAMPLE_ZONES
 from observatory.footprint.comparison import Change
 from observatory.units import show, show_interval
@@ -103,7 +102,7 @@ def _bills(estimates: list[Estimate], choice: Choice) -> None:
         st.caption("No zone was chosen: these are three **examples**, low, middle and high carbon. "
                    "Choose yours in the sidebar.")  # fmt: skip
     rows = estimate_frame(_nearest(estimates))
-    rows["name"] = _names(rows)
+    rows["name"] = theme.names(rows)
     rows["zone"] = rows["zone"].fillna("stated numbers")
     rows["provenance"], rows["method"] = rows["energy_provenance"], rows["energy_method"]
     for left in (0, 2):
@@ -155,21 +154,11 @@ def _nearest(estimates: list[Estimate]) -> list[Estimate]:
     return order[:SHOWN]
 
 
-def _names(rows: pd.DataFrame) -> list[str]:
-    """Model names; with the configuration where a model has more than one."""
-    several = rows.groupby("model")["configuration_key"].nunique()
-    return [
-        row["model"] if several[row["model"]] == 1
-        else f"{row['model']} · {shorten(row['configuration'], 40)}"
-        for _, row in rows.iterrows()
-    ]  # fmt: skip
-
-
 def _configurations(database: Database, estimates: list[Estimate]) -> None:
     """Every configuration: time beside the roofline, joules, how much was measured."""
     st.subheader("Configurations")
     rows = pd.DataFrame([e.rows()[0] for e in estimates])
-    rows["name"] = _names(rows)
+    rows["name"] = theme.names(rows)
     drawn = rows.head(SHOWN)
     more = f", the fastest {SHOWN} of {len(rows)}" if len(rows) > SHOWN else ""
     theme.chart(
@@ -195,23 +184,17 @@ def _configurations(database: Database, estimates: list[Estimate]) -> None:
 def _times(database: Database, best: Estimate) -> None:
     """Measured beside idealized beside roofline, for one configuration."""
     st.subheader("Measured, idealized, roofline")
-    known = database.table("fits")
-    names = {
-        f"{row['model']} · {row['configuration']}": row["configuration_key"]
-        for _, row in known.iterrows()
-    }
-    default = f"{best.model} · {best.configuration}"
-    chosen = st.selectbox("configuration", list(names), key="of", bind="query-params",
-                          index=list(names).index(default) if default in names else 0)  # fmt: skip
+    names = database.configurations()
+    chosen = choose("configuration", "of", names, best.configuration_key)
     rows = database.table("idealized")
-    mine = rows[rows["configuration_key"] == names.get(str(chosen))]
+    mine = rows[rows["configuration_key"] == chosen]
     worst = mine["error_rel"].abs().max()
     st.caption("The fit is made of the filled points and tried on the hollow ones"
                + ("" if pd.isna(worst) else f"; its largest error here is {100 * worst:.2g} %")
                + ". The roofline is what the hardware's peaks would allow.")  # fmt: skip
     theme.chart(
         runtime.measured_idealized_roofline(mine),
-        f"Measured, idealized and roofline time of each measured point of {chosen}",
+        f"Measured, idealized and roofline time of each measured point of {names[chosen]}",
         mine[["phase", "prompt_tokens", "context_tokens", "output_tokens", "batch", "role",
               "runtime_s", "runtime_low_s", "runtime_high_s", "idealized_s", "error_rel",
               "roofline_s", "roofline_bound", "n_windows", "n_processes", "provenance"]],
@@ -219,4 +202,4 @@ def _times(database: Database, best: Estimate) -> None:
     )  # fmt: skip
 
 
-render(connect(), st.session_state["choice"])
+render(connect(), current())

@@ -1,0 +1,60 @@
+"""Model card: one model's numbers on every configuration, and a snippet for a hub page."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from dashboards import theme
+from dashboards.database import Database, connect
+from dashboards.state import Choice, choose, current
+from observatory.exports.card import snippet
+from observatory.units import show_interval
+
+
+def render(database: Database, choice: Choice) -> None:
+    """The page."""
+    st.title("Model card")
+    rows = database.table("configurations")
+    estimates = database.estimate(choice.workload, choice.scenario)
+    if rows.empty or not estimates:
+        theme.nothing_yet("No model has been measured in this database yet.")
+        return
+    models = {name: name for name in sorted({e.model for e in estimates})}
+    model = choose("model", "model", models, next(iter(models)))
+    mine = rows[rows["model"] == model]
+    facts = mine.iloc[0]
+    st.markdown(f"### {theme.text(model)}: {facts['parameters'] / 1e6:,.1f} M parameters, "
+                f"{facts['active_parameters'] / 1e6:,.1f} M active")  # fmt: skip
+    st.caption(choice.line())
+    own = [e for e in estimates if e.model == model]
+    frame = pd.DataFrame([
+        {"configuration": e.configuration, "zone": f.zone or "stated numbers",
+         "runtime": show_interval(e.runtime_low_s, e.runtime_s, e.runtime_high_s, "runtime_s"),
+         "energy": theme.bill_text(f.energy_wh, "energy_wh"),
+         "carbon": theme.bill_text(f.co2e_g, "co2e_g"),
+         "water": theme.bill_text(f.water_l, "water_l"),
+         "money": theme.bill_text(f.cost_usd, "cost_usd"),
+         "missing": f.energy_wh.reason or f.cost_usd.reason}
+        for e in own for f in e.footprints
+    ])  # fmt: skip
+    st.dataframe(frame, hide_index=True, alt=f"Bills of one request of {model}")
+    st.subheader("What was measured")
+    theme.table(mine, "card", f"Configurations of {model}", [
+        "configuration", "weights", "backend", "backend_version", "dtype", "quantization",
+        "attention", "compile_mode", "threads", "cells", "cells_ok", "cells_failed", "windows",
+        "processes", "runs", "first_utc", "last_utc",
+    ])  # fmt: skip
+    capability = database.table("capability_table")
+    scores = capability[capability["model"].str.casefold() == model.casefold()]
+    st.subheader("Capability")
+    if scores.empty:
+        st.markdown("The database holds no score of this model.")
+    else:
+        theme.table(scores, "scores", f"Scores of {model}, by lane")
+    st.subheader("For a hub page")
+    st.caption("The front matter block and the table of a model card; numbers as on this page.")
+    st.code(snippet(own), language="markdown")
+
+
+render(connect(), current())

@@ -1,0 +1,89 @@
+"""Compare: two to four configurations, bill by bill, as paired ratios on shared draws."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+import streamlit as st
+
+from dashboards import theme
+from dashboards.database import Database, connect
+from dashboards.state import Choice, choose, choose_many, current
+from observatory.answers import Estimate
+from observatory.figures import ladder
+from observatory.footprint import EXAMPLE_ZONES
+from observatory.footprint.comparison import WORDS
+from observatory.units import show, show_interval
+
+MOST = 3  #: beside the base
+COLUMNS = ["name", "quantity", "ratio", "ratio_low", "ratio_high", "p_lower", "verdict"]
+
+
+def render(database: Database, choice: Choice) -> None:
+    """The page."""
+    st.title("Compare")
+    known = database.configurations()
+    if len(known) < 2:
+        theme.nothing_yet("A comparison needs two measured configurations.")
+        return
+    first, *rest = known
+    base = choose("base", "base", known, first)
+    others = choose_many("compared with it", "with", {k: v for k, v in known.items() if k != base},
+                         [k for k in (*rest, first) if k != base][:1], MOST)  # fmt: skip
+    scenario = choice.scenario
+    if scenario.zone is None:
+        scenario = replace(scenario, zone=EXAMPLE_ZONES[1])
+        st.caption(f"No zone was chosen: {EXAMPLE_ZONES[1]} stands in as an **example**.")
+    st.caption(choice.line())
+    if not others:
+        st.info("Choose what to compare with.")
+        return
+    changes = {key: database.compare(choice.workload, scenario, base, key) for key in others}
+    for change in changes.values():
+        st.markdown(f"### {theme.text(change.sentence)}")
+    rows = pd.DataFrame([
+        {"name": known[key], "quantity": WORDS.get(s.quantity, s.quantity),
+         "ratio": s.comparison.ratio_mid, "ratio_low": s.comparison.ratio_low,
+         "ratio_high": s.comparison.ratio_high, "p_lower": s.comparison.p_less,
+         "verdict": s.verdict.replace("A is", "base is").replace("B is", "this is")}
+        for key, change in changes.items() for s in change.statements
+    ], columns=COLUMNS)  # fmt: skip
+    theme.chart(ladder.ratios(rows), f"Bills as ratios to those of {known[base]}", rows, "ratios")
+    st.caption(
+        "Both sides share the draws of grid, site and sensor, so what they have in common cancels. "
+        "Left of 1 is less. *Undecided* is a probability between 5 and 95 %."
+    )
+    for change in changes.values():
+        for quantity, why in change.missing.items():
+            st.markdown(f"* {theme.text(WORDS.get(quantity, quantity))}: {theme.text(why)}")
+    _side_by_side(database, choice, [base, *others], known)
+
+
+def _side_by_side(
+    database: Database, choice: Choice, keys: list[str], known: dict[str, str]
+) -> None:
+    st.subheader("Side by side")
+    estimates = {
+        e.configuration_key: e for e in database.estimate(choice.workload, choice.scenario)
+    }
+    frame = pd.DataFrame({known[key]: _facts(estimates[key]) for key in keys if key in estimates})
+    frame.insert(0, "", frame.index)
+    st.dataframe(frame, hide_index=True, alt="Facts of the compared configurations")
+
+
+def _facts(e: Estimate) -> dict[str, str]:
+    return {
+        "runtime": show_interval(e.runtime_low_s, e.runtime_s, e.runtime_high_s, "runtime_s"),
+        "time to first token": show(e.ttft_s, "ttft_s"),
+        "time per output token": show(e.tpot_s, "tpot_s"),
+        "roofline / runtime": theme.percent(e.roofline_ratio),
+        "energy inside the sensor's boundary": show(e.energy_j, "energy_j"),
+        "how": f"{e.energy_provenance} by {e.energy_method}, {e.energy_boundary}"
+        if e.energy_j is not None else f"missing: {e.energy_reason}",
+        "weights": e.weights,
+        "capability": e.capability or "no score",
+    }  # fmt: skip
+
+
+render(connect(), current())

@@ -1,0 +1,152 @@
+"""Footprint: the ladder of boundaries, regions, and where the width of an interval comes from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+import streamlit as st
+
+from dashboards import theme
+from dashboards.database import Database, connect
+from dashboards.state import Choice, choose, current
+from observatory.figures import ladder
+from observatory.footprint import EXAMPLE_ZONES, Footprint
+from observatory.footprint.ladder import Rung
+from observatory.units import show, show_interval
+
+#: contrasting grids for the chart; the table of a scenario file (`observatory scenario`) has any
+REGIONS = (
+    "SWE", "NOR", "FRA", "CHE", "BRA", "CAN", "ESP", "GBR", "FIN", "DEU", "NLD", "ITA", "IRL",
+    "JPN", "KOR", "SGP", "TWN", "USA", "US-TX", "US-CA", "US-VA", "AUS", "CHN", "IND", "POL", "ZAF",
+)  # fmt: skip
+BILLS = {"co2e_operational_g": ("Carbon", "co2e_g"), "water_l": ("Water", "water_l"),
+         "cost_usd": ("Money", "cost_usd")}  # fmt: skip
+PARTS = {
+    "energy_wh": ("Energy", "energy_wh"), "co2e_operational_g": ("Carbon, operational", "co2e_g"),
+    "co2e_embodied_g": ("Carbon, embodied", "co2e_g"), "co2e_total_g": ("Carbon, total", "co2e_g"),
+    "water_on_site_l": ("Water on site", "water_l"),
+    "water_off_site_l": ("Water off site", "water_l"), "water_l": ("Water, total", "water_l"),
+    "cost_usd": ("Money", "cost_usd"),
+}  # fmt: skip
+
+
+def render(database: Database, choice: Choice) -> None:
+    """The page."""
+    st.title("Footprint")
+    known = database.configurations()
+    if not known:
+        theme.nothing_yet("Nothing to bill has been measured in this database yet.")
+        return
+    key = choose("configuration", "of", known, next(iter(known)))
+    scenario, example = choice.scenario, ""
+    if scenario.zone is None:
+        scenario = replace(scenario, zone=EXAMPLE_ZONES[1])
+        example = f" No zone was chosen: {EXAMPLE_ZONES[1]} stands in as an **example**."
+    st.caption(choice.line())
+    made, rungs = database.detail(choice.workload, scenario, key)
+    st.markdown(f"### {_sentence(made, choice)}{example}")
+    _bills(made)
+    _ladder(rungs)
+    _regions(database, choice, key)
+    _shares(made)
+    _choices(made)
+
+
+def _sentence(made: Footprint, choice: Choice) -> str:
+    """The carbon and the water of the request, or why they are not known."""
+    where = theme.text(made.zone_name or "the stated grid")
+    carbon, water = made.co2e_g, made.water_l
+    if carbon.value is None:
+        return f"The carbon of this request is not known: {theme.text(carbon.reason)}."
+    least = "" if made.complete else "at least "
+    said = f"One request of {choice.request} emits {least}**{show(carbon.value, 'co2e_g')}**"
+    if water.value is not None:
+        said += f" and takes **{show(water.value, 'water_l')}** of water"
+    return f"{said} in {where}, at the boundary {made.boundary}."
+
+
+def _bills(made: Footprint) -> None:
+    rows = [
+        {"bill": title, "value": show_interval(bill.low, bill.value, bill.high, quantity),
+         "p5": bill.low, "value (SI)": bill.value, "p95": bill.high, "reason": bill.reason}
+        for name, (title, quantity) in PARTS.items()
+        for bill in [getattr(made, name)]
+    ]  # fmt: skip
+    frame = pd.DataFrame(rows)
+    st.dataframe(frame[["bill", "value", "reason"]], hide_index=True, alt="Bills of one request",
+                 column_config={"value": "value [p5 – p95]"})  # fmt: skip
+    with st.container(horizontal=True):
+        theme.download(frame.drop(columns="value"), "bills")
+
+
+def _ladder(rungs: tuple[Rung, ...]) -> None:
+    st.subheader("Boundary ladder")
+    st.caption(
+        "The same joules under each boundary. A figure may be compared only with figures of its "
+        "own rung; published ones are of other requests on other machines."
+    )
+    rows = []
+    for rung in rungs:
+        rows.append({"boundary": rung.boundary, "subject": "this request", "ours": True,
+                     "energy_wh": rung.energy_wh, "covers": "+".join(rung.covers),
+                     "workload": None, "source": None, "reason": rung.reason})  # fmt: skip
+        rows += [
+            {"boundary": rung.boundary, "subject": point.subject, "ours": False,
+             "energy_wh": point.value, "covers": point.boundary_as_published,
+             "workload": point.workload, "source": point.source, "reason": None}
+            for point in rung.comparable
+        ]  # fmt: skip
+    frame = pd.DataFrame(rows)
+    theme.chart(ladder.boundary_ladder(frame),
+                "Energy of this request up to each boundary, beside published figures", frame,
+                "boundary-ladder")  # fmt: skip
+    for rung in rungs:
+        if rung.reason:
+            st.markdown(f"* **{rung.boundary}** has no number: {theme.text(rung.reason)}")
+
+
+def _regions(database: Database, choice: Choice, key: str) -> None:
+    st.subheader("The same request elsewhere")
+    bill = choose("bill", "bill", {k: title for k, (title, _) in BILLS.items()}, next(iter(BILLS)))
+    scenario = replace(choice.scenario, zone=None)
+    rows = database.table("bills_by_zone", choice.workload, scenario, key, REGIONS)
+    title, quantity = BILLS[bill]
+    columns = ["zone", "zone_name", *(f"{name}{end}" for name in BILLS for end in
+               ("", "_low", "_high")), "kind", "boundary", "edition", "assumed"]  # fmt: skip
+    theme.chart(ladder.by_region(rows, bill, quantity),
+                f"{title} of one request in {len(REGIONS)} regions, with 5th to 95th percentile",
+                rows[columns], "by-region")  # fmt: skip
+
+
+def _shares(made: Footprint) -> None:
+    st.subheader("Where the width comes from")
+    rows = [
+        {"quantity": PARTS[name][0], "input": part, "share": share}
+        for name, parts in made.variance_shares.items() if name in PARTS
+        for part, share in parts
+    ]  # fmt: skip
+    frame = pd.DataFrame(rows, columns=["quantity", "input", "share"])
+    theme.chart(ladder.variance_shares(frame), "Inputs with the largest share of the variance",
+                frame, "variance-shares")  # fmt: skip
+
+
+def _choices(made: Footprint) -> None:
+    """What the bills would be under other choices: never part of an interval."""
+    if made.choices:
+        st.subheader("Under other choices")
+        rows = []
+        for c in made.choices:
+            title, quantity = PARTS.get(c.quantity, (c.quantity, ""))
+            value = show(c.value, quantity) if quantity else f"{c.value:g}"
+            rows.append({"choice": c.choice, "option": c.option, "bill": title, "value": value})
+        frame = pd.DataFrame(rows)
+        st.dataframe(frame, hide_index=True, alt="Bills under other choices")
+    with st.expander("What was assumed, and which factors"):
+        for note in made.notes:
+            st.markdown(f"* {theme.text(note)}")
+        st.markdown(f"Factors: {theme.text(', '.join(made.factor_ids))}")
+        st.markdown(f"Draws: {made.draws}, seed {made.seed}, edition {theme.text(made.edition)}")
+
+
+render(connect(), current())

@@ -1,0 +1,82 @@
+"""Data & methods: formulas, the factor registry with its sources, capability lanes, the schema."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import pandas as pd
+import streamlit as st
+
+from dashboards import theme
+from dashboards.database import Database, connect
+from observatory import __version__
+from observatory.footprint import load_factors
+from observatory.store.views import VIEWS
+
+FORMULAS = r"""
+| what | formula |
+|---|---|
+| idealized runtime | $T(p,o,B)=\alpha(Bp)+\sum_{i=1}^{o-1}\left[c_0+c_1B+b_1B(p+i)\right]$ |
+| energy in a facility | $E=\mathrm{PUE}\,(E_{device}+E_{host}+E_{idle})$ |
+| carbon, operational | $C=E\cdot CI(zone)$ |
+| water on site | $W_{on}=E_{IT}\cdot\mathrm{WUE}$ (never times PUE) |
+| water off site | $W_{off}=E\cdot\mathrm{EWIF}(zone)$ |
+| roofline | $\max\left(\mathrm{FLOP}/peak,\ \mathrm{bytes}/bandwidth\right)$ + communication |
+"""
+
+
+def render(database: Database) -> None:
+    """The page."""
+    st.title("Data & methods")
+    st.markdown(
+        "The runtime is *idealized*: no queue and no contention, so that models stand on equal "
+        "footing (Narayanan et al., 2023). Optional terms are switched on by evidence only. Bills "
+        "are medians with 5th and 95th percentiles of shared Monte Carlo draws; repeatability, "
+        "systematic error and choices are kept apart. What is missing is NULL with a reason."
+    )
+    st.markdown(FORMULAS)
+    _fits(database)
+    _factors()
+    _sources(database)
+    st.subheader("Ask with SQL")
+    st.markdown("These views are stable; columns carry their units.")
+    st.code(
+        "select model, phase, runtime_s, energy_j, energy_reason from v_summary;", language="sql"
+    )
+    st.markdown(", ".join(f"`{name}`" for name in VIEWS))
+    st.caption(f"inference-observatory {__version__}")
+
+
+def _fits(database: Database) -> None:
+    st.subheader("Fits")
+    rows = database.table("fits", None)
+    if rows.empty:
+        st.markdown("None yet.")
+        return
+    theme.table(rows.drop(columns="parameters"), "fits", "Every fit with its errors and ranges", [
+        "model", "configuration", "quantity", "recipe", "n_points", "n_heldout", "mape",
+        "heldout_median_error", "heldout_p90_error", "between_process_rel", "device_s",
+        "prompt_min", "prompt_max", "output_max", "context_max", "energy_method",
+    ])  # fmt: skip
+
+
+def _factors() -> None:
+    st.subheader("Factors")
+    table = load_factors()
+    st.markdown(f"Edition **{table.edition}**. A number without a source fails the build.")
+    rows = pd.DataFrame([{"id": f.id, **asdict(f)} for f in table.current()])
+    theme.table(rows, "factors", "The factor registry in force, with sources", [
+        "id", "value", "low", "high", "unit", "year", "edition", "evidence", "source", "licence",
+        "note",
+    ])  # fmt: skip
+
+
+def _sources(database: Database) -> None:
+    scores = database.table("capability_table")
+    if not scores.empty:
+        st.subheader("Capability scores")
+        st.caption("A score belongs to its lane: the full protocol. Lanes never share an axis.")
+        theme.table(scores, "capability", "Every capability score with its lane and licence")
+
+
+render(connect())

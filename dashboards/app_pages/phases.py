@@ -1,0 +1,63 @@
+"""Phases: prefill over the prompt, decode over the context; time, joules, memory, utilisation."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboards import theme
+from dashboards.database import Database, connect
+from dashboards.state import choose_many
+from observatory.figures import phases
+
+MOST = 6  #: configurations drawn at once
+
+
+def render(database: Database) -> None:
+    """The page."""
+    st.title("Phases")
+    known = database.configurations()
+    if not known:
+        theme.nothing_yet("No phase has been measured in this database yet.")
+        return
+    st.markdown(
+        "A request is a **prefill**, which reads the prompt and gives the first token, and then "
+        "**decode** steps, one token each, which slow down as the context grows."
+    )
+    chosen = choose_many("configurations", "with", known, list(known)[:2], MOST)
+    rows = database.table("idealized")
+    rows = rows[rows["configuration_key"].isin(chosen)].reset_index(drop=True)
+    if rows.empty:
+        st.info("Choose a configuration above.")
+        return
+    rows["name"] = theme.names(rows)
+    for title, phase in (("Prefill", "prefill"), ("One decode step", "decode")):
+        st.subheader(title)
+        mine = rows[rows["phase"] == phase]
+        theme.chart(
+            phases.phase_time(rows, phase),
+            f"{title}: measured, idealized (line) and roofline (dotted) time, "
+            + " and ".join(known[key] for key in chosen),
+            mine[["model", "configuration", "prompt_tokens", "context_tokens", "output_tokens",
+                  "batch", "runtime_s", "runtime_low_s", "runtime_high_s", "idealized_s",
+                  "roofline_s", "roofline_bound", "mfu", "mbu", "n_windows", "n_processes"]],
+            f"phase-{phase}",
+        )  # fmt: skip
+    st.caption("Markers: measured, with 95 % intervals. Line: the fit. Dotted: the roofline.")
+    st.subheader("Joules a token")
+    theme.chart(
+        phases.joules_per_token(rows), "Joules of each token in prefill and in decode",
+        rows[["model", "configuration", "phase", "prompt_tokens", "context_tokens",
+              "energy_per_token_j", "energy_j", "energy_low_j", "energy_high_j", "power_w",
+              "energy_boundary", "energy_method", "energy_provenance", "energy_reason"]],
+        "joules-per-token",
+    )  # fmt: skip
+    theme.shapes()
+    st.subheader("Throughput, utilisation, memory")
+    theme.table(rows, "phases", "Throughput, utilisation and memory of each measured point", [
+        "model", "configuration", "phase", "prompt_tokens", "context_tokens", "output_tokens",
+        "batch", "tokens_per_s", "mfu", "mbu", "peak_memory_bytes", "power_w",
+        "between_process_rel", "profile",
+    ])  # fmt: skip
+
+
+render(connect())

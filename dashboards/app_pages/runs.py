@@ -1,0 +1,98 @@
+"""Runs & quality: every run, what is wrong and what to do, cells and raw windows of one run."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from dashboards import theme
+from dashboards.database import Database, connect
+from dashboards.state import choose
+
+MOST_ROWS = 5000  #: raw windows shown; the file has them all
+ICONS = {"exclude": ":material/block:", "warn": ":material/warning:", "info": ":material/info:"}
+
+
+def render(database: Database) -> None:
+    """The page."""
+    st.title("Runs & quality")
+    runs = database.table("runs")
+    if runs.empty:
+        theme.nothing_yet("No run is in this database yet.")
+        return
+    facts = database.overview()
+    st.markdown(
+        f"**{facts['runs']}** runs, **{facts['windows']:,}** windows, "
+        f"**{facts['cells_failed']}** failed cells; newest {str(facts['newest_utc'])[:16]} UTC."
+        + (f" {facts['running']} running now." if facts["running"] else "")
+    )
+    _findings(database)
+    st.subheader("Runs")
+    theme.table(runs, "runs", "Every run, newest first", [
+        "id", "started_utc", "ended_utc", "status", "profile", "cells", "cells_ok",
+        "cells_failed", "windows", "sensor", "sensor_reason", "sampler_cpu_share", "command",
+        "code_version",
+    ])  # fmt: skip
+    names = {str(r["id"]): f"{r['id']} · {str(r['started_utc'])[:16]} · {r['status']}"
+             for r in runs.to_dict("records")}  # fmt: skip
+    chosen = choose("one run", "run", names, next(iter(names)))
+    _one_run(database, chosen)
+
+
+def _findings(database: Database) -> None:
+    """What is wrong: one line a rule, with its remedy; then every row."""
+    st.subheader("Findings")
+    found = database.table("findings")
+    if found.empty:
+        st.success("No rule was broken.", icon=":material/check:")
+        return
+    for (rule, severity), group in found.groupby(["rule", "severity"], sort=True):
+        example = group.iloc[0]
+        st.markdown(
+            f"{ICONS.get(str(severity), '')} **{theme.text(rule)}** ({severity}, {len(group)} "
+            f"row{'s' if len(group) != 1 else ''}): {theme.text(example['sentence'])} "
+            f"*{theme.text(example['remedy'])}*"
+        )
+    st.caption("*exclude* leaves a row out of the summaries, *warn* shows it; no row is deleted.")
+    with st.expander(f"All {len(found)} findings"):
+        theme.table(found.head(MOST_ROWS), "findings", "Every finding")
+
+
+def _one_run(database: Database, run_id: str) -> None:
+    cells = database.table("cells", run_id)
+    bad = cells[~cells["status"].isin(["ok", "planned"])]
+    for row in bad.head(20).to_dict("records"):
+        st.markdown(f"* **{theme.text(row['status'])}** {theme.text(row['model'])} "
+                    f"{theme.text(row['plan_key'])}: {theme.text(row['error'])}")  # fmt: skip
+    with st.expander(f"{len(cells)} cells of this run"):
+        theme.table(cells, "cells", "Cells of the run", [
+            "position", "model", "phase", "prompt_tokens", "context_tokens", "output_tokens",
+            "batch", "role", "status", "error", "expected_s",
+        ])  # fmt: skip
+    windows = database.table("windows", run_id)
+    _drift(windows)
+    with st.expander(f"{len(windows)} raw windows of this run"):
+        if len(windows) > MOST_ROWS:
+            st.caption(f"The first {MOST_ROWS} of {len(windows)}; the CSV has them all.")
+        columns = [c for c in windows if c not in ("cell_id",) and windows[c].notna().any()]
+        st.dataframe(theme.readable(windows[columns].head(MOST_ROWS)), hide_index=True,
+                     alt="Raw windows of the run")  # fmt: skip
+        with st.container(horizontal=True):
+            theme.download(windows, "windows")
+
+
+def _drift(windows: pd.DataFrame) -> None:
+    """The anchor workload at the start and at the end of the run."""
+    anchors = windows[windows["phase"] == "anchor"]
+    if len(anchors) < 2:
+        return
+    seconds = (anchors["duration_s"] / anchors["iterations"]).to_numpy()
+    change = 100 * (seconds[-1] / seconds[0] - 1)
+    said = f"Anchor drift from start to end of the run: {change:+.1f} %."
+    if abs(change) > 3:
+        st.warning(f"{said} Above 3 %: the machine was not steady.")
+    else:
+        st.caption(said)
+
+
+render(connect())

@@ -1,0 +1,117 @@
+"""Figures of the bill: the ladder of boundaries, what moves the interval, one request by region."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from observatory.figures import style
+from observatory.units import show, show_interval
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+def boundary_ladder(rungs: pd.DataFrame) -> go.Figure:
+    """Energy of one request up to each boundary, beside what others published at that boundary.
+
+    `rungs`: `boundary`, `subject` (this request, or whose figure), `energy_wh`, `ours` (bool).
+    Published figures belong to other requests on other machines: the rung is what is comparable.
+    """
+    known = rungs[rungs["energy_wh"].notna()]
+    if known.empty:
+        return style.blank("No rung has a number: see the reasons below.")
+    go = style.graph_objects()
+    figure = go.Figure()
+    for ours, name, colour, shape in ((True, "this request", style.BLUE, "circle"),
+                                      (False, "published", style.GREY, "square")):  # fmt: skip
+        part = known[known["ours"] == ours]
+        if not part.empty:
+            figure.add_scatter(
+                x=list(part["energy_wh"]), y=list(part["boundary"]), mode="markers", name=name,
+                marker={"color": colour, "symbol": shape, "size": 12 if ours else 9},
+                text=[f"{style.safe(s)}: {show(v, 'energy_wh')}"
+                      for s, v in zip(part["subject"], part["energy_wh"], strict=True)],
+                hovertemplate="%{text}<extra>%{y}</extra>",
+            )  # fmt: skip
+    figure.update_xaxes(**style.log_axis(style.axis_label("energy_wh"), list(known["energy_wh"])))
+    figure.update_yaxes(
+        type="category", categoryorder="array",
+        categoryarray=["facility", "wall", "host", "device"], showgrid=True,
+    )  # fmt: skip
+    return style.finish(figure, 260)
+
+
+def variance_shares(shares: pd.DataFrame) -> go.Figure:
+    """Which inputs the width of each bill comes from.
+
+    `shares`: `quantity`, `input`, `share` (0 to 1), largest first.
+    """
+    if shares.empty:
+        return style.blank("No input of these bills is uncertain.")
+    go = style.graph_objects()
+    figure = go.Figure()
+    palette = style.colours(shares["input"])
+    for name, group in shares.groupby("input", sort=False):
+        figure.add_bar(
+            y=list(group["quantity"]), x=[100 * v for v in group["share"]], orientation="h",
+            name=style.safe(style.shorten(str(name), 36)), marker={"color": palette[str(name)]},
+            hovertemplate="%{y}: %{x:.0f} %<extra>" + style.safe(name) + "</extra>",
+        )  # fmt: skip
+    figure.update_layout(barmode="stack", bargap=0.4)
+    figure.update_xaxes(**style.linear_axis("Share of the variance (%)"), range=[0, 100])
+    figure.update_yaxes(autorange="reversed")
+    return style.finish(figure, 140 + 44 * shares["quantity"].nunique())
+
+
+def by_region(rows: pd.DataFrame, column: str, quantity: str) -> go.Figure:
+    """One bill of one request in each region with its interval, smallest first, on a log axis.
+
+    `rows`: `zone_name`, `column`, `column_low`, `column_high`.
+    """
+    known = rows[rows[column].notna() & (rows[column] > 0)].sort_values(column)
+    if known.empty:
+        return style.blank("No number in any region: see the reasons in the table.")
+    go = style.graph_objects()
+    mid = [float(v) for v in known[column]]
+    low, high = style.plain(known[f"{column}_low"]), style.plain(known[f"{column}_high"])
+    figure = go.Figure()
+    figure.add_scatter(
+        x=mid, y=[style.safe(z) for z in known["zone_name"]], mode="markers", showlegend=False,
+        marker={"color": style.BLUE, "size": 9}, error_x=style.error_bars(mid, low, high),
+        text=[show_interval(a, m, b, quantity) for a, m, b in zip(low, mid, high, strict=True)],
+        hovertemplate="%{y}: %{text}<extra>p5 – p95</extra>",
+    )  # fmt: skip
+    bounds = [v for v in (*low, *mid, *high) if v]
+    figure.update_xaxes(**style.log_axis(style.axis_label(quantity), bounds))
+    figure.update_yaxes(autorange="reversed", showgrid=True)
+    return style.finish(figure, 90 + 22 * len(mid))
+
+
+def ratios(rows: pd.DataFrame) -> go.Figure:
+    """Paired ratios to a base with p5–p95; 1 is no difference.
+
+    `rows`: `quantity`, `name`, `ratio`, `ratio_low`, `ratio_high`.
+    """
+    if rows.empty:
+        return style.blank("These have no bill in common.")
+    go = style.graph_objects()
+    figure = go.Figure()
+    palette = style.colours(rows["name"])
+    for name, group in rows.groupby("name", sort=False):
+        mid = [float(v) for v in group["ratio"]]
+        figure.add_scatter(
+            x=mid, y=list(group["quantity"]), mode="markers", name=style.safe(name),
+            orientation="h", marker={"color": palette[str(name)], "size": 11},
+            error_x=style.error_bars(mid, list(group["ratio_low"]), list(group["ratio_high"])),
+            text=[f"× {m:.3g} [{a:.3g} – {b:.3g}]" for m, a, b in
+                  zip(mid, group["ratio_low"], group["ratio_high"], strict=True)],
+            hovertemplate="%{y}: %{text}<extra>" + style.safe(name) + "</extra>",
+        )  # fmt: skip
+    figure.add_vline(x=1, line={"color": style.GREY, "dash": "dot", "width": 1.5})
+    figure.update_layout(scattermode="group", scattergap=0.5)
+    bounds = [v for c in ("ratio_low", "ratio_high") for v in rows[c] if v > 0] + [1.0]
+    figure.update_xaxes(**style.log_axis("Ratio to the base", bounds))
+    figure.update_yaxes(autorange="reversed", showgrid=True, type="category")
+    return style.finish(figure, 120 + 34 * rows["quantity"].nunique())

@@ -1,0 +1,114 @@
+"""Figures of the two phases: time and joules of prefill over the prompt, of decode over context."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from observatory.figures import style
+from observatory.units import show, show_interval
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+#: phase -> (column of the x axis, its label, what the y axis shows)
+AXES = {
+    "prefill": ("prompt_tokens", "Prompt (token)", "Prefill (s)"),
+    "decode": ("context_tokens", "Context before the first step (token)", "Decode step (s)"),
+}
+
+
+def steps_of(row: pd.Series[Any]) -> float:
+    """What a time is divided by: the steps of a decode stretch; 1 for a prefill."""
+    return float(row["output_tokens"]) if row["phase"] == "decode" else 1.0
+
+
+def phase_time(rows: pd.DataFrame, phase: str) -> go.Figure:
+    """Measured points with intervals, the fit as a line, the roofline dotted; one colour a model.
+
+    `rows`: as `answers.idealized` gives them, with a column `name`. Prefill is drawn over the
+    prompt on two log axes, the time of one decode step over the context on linear ones.
+    """
+    mine = rows[rows["phase"] == phase]
+    if mine.empty:
+        return style.blank(f"No {phase} was measured.")
+    go = style.graph_objects()
+    x_name, x_label, y_label = AXES[phase]
+    figure = go.Figure()
+    palette = style.colours(rows["name"])
+    for name, group in mine.groupby("name", sort=False):
+        points = group.sort_values([x_name, "batch"])
+        share = points.apply(steps_of, axis=1)
+        colour, shown = palette[str(name)], style.safe(name)
+        mid = list(points["runtime_s"] / share)
+        low = style.plain(points["runtime_low_s"] / share)
+        high = style.plain(points["runtime_high_s"] / share)
+        figure.add_scatter(
+            x=list(points[x_name]), y=mid, mode="markers", name=shown, legendgroup=shown,
+            marker={"color": colour, "size": 9,
+                    "symbol": [style.symbol(p) for p in points["provenance"]]},
+            error_y=style.error_bars(mid, low, high),
+            text=[show_interval(a, m, b, "runtime_s")
+                  for a, m, b in zip(low, mid, high, strict=True)],
+            hovertemplate="%{x:.0f} token: %{text}<extra>" + shown + "</extra>",
+        )  # fmt: skip
+        for column, dash, what in (("idealized_s", "solid", "idealized"),
+                                   ("roofline_s", "dot", "roofline")):  # fmt: skip
+            line = style.plain(points[column] / share)
+            if any(v is not None for v in line):
+                figure.add_scatter(
+                    x=list(points[x_name]), y=line, mode="lines", name=f"{shown} {what}",
+                    legendgroup=shown, showlegend=False,
+                    line={"color": colour, "dash": dash, "width": 1.5},
+                    text=[show(v, "runtime_s") for v in line],
+                    hovertemplate="%{x:.0f} token: %{text}<extra>" + f"{shown} {what}</extra>",
+                )  # fmt: skip
+    if phase == "prefill":
+        times = [v for c in ("runtime_s", "roofline_s") for v in style.plain(mine[c])]
+        figure.update_xaxes(**style.log_axis(x_label, style.plain(mine[x_name])))
+        figure.update_yaxes(**style.log_axis(y_label, times))
+    else:
+        figure.update_xaxes(**style.linear_axis(x_label))
+        figure.update_yaxes(**style.linear_axis(y_label))
+    return style.finish(figure, 360)
+
+
+def joules_per_token(rows: pd.DataFrame) -> go.Figure:
+    """Joules of each token of each measured prefill and decode stretch, on a log axis.
+
+    `rows`: as `answers.idealized` gives them, with `name`. The shape says how the joules were
+    obtained.
+    """
+    known = rows[rows["energy_per_token_j"].notna() & rows["phase"].isin(list(AXES))]
+    if known.empty:
+        reasons = sorted(set(rows["energy_reason"].dropna())) if "energy_reason" in rows else []
+        return style.blank(
+            f"No energy: {style.shorten(reasons[0], 90)}" if reasons else "No energy."
+        )
+    go = style.graph_objects()
+    figure = go.Figure()
+    palette = style.colours(rows["name"])
+    for (name, phase), group in known.groupby(["name", "phase"], sort=False):
+        size = group[AXES[str(phase)][0]]
+        mid = [float(v) for v in group["energy_per_token_j"]]
+        scale = group["energy_per_token_j"] / group["energy_j"]
+        low, high = (style.plain(group[c] * scale) for c in ("energy_low_j", "energy_high_j"))
+        shown = style.safe(name)
+        figure.add_scatter(
+            x=list(size), y=mid, mode="lines+markers", name=f"{shown} {phase}",
+            line={"color": palette[str(name)], "width": 1,
+                  "dash": "solid" if phase == "decode" else "dash"},
+            marker={"size": 9, "color": palette[str(name)],
+                    "symbol": [style.symbol(p) for p in group["energy_provenance"]]},
+            error_y=style.error_bars(mid, low, high),
+            text=[show(v, "energy_j") for v in mid],
+            hovertemplate="%{x:.0f} token: %{text} a token<extra>" + f"{shown} {phase}</extra>",
+        )  # fmt: skip
+    figure.update_xaxes(**style.log_axis(
+        "Prompt or context (token)",
+        [v for p, (c, *_) in AXES.items() for v in style.plain(known[known["phase"] == p][c])
+         if v is not None and v > 0],
+    ))  # fmt: skip
+    figure.update_yaxes(**style.log_axis("Energy (J/token)", list(known["energy_per_token_j"])))
+    return style.finish(figure, 380)
