@@ -62,6 +62,12 @@ MARKS = {"filled": "●", "half": "◐", "hollow": "○"}
     help="A second cost: do both rank the points alike (Kendall's tau, flipped pairs)?",
 )
 @click.option(
+    "--helm",
+    type=click.Path(path_type=Path),
+    metavar="CSV",
+    help="Raw against idealized runtime of a HELM run CSV: ranks, flips, both frontiers.",
+)
+@click.option(
     "--aliases",
     type=click.Path(path_type=Path),
     metavar="CSV",
@@ -74,7 +80,8 @@ MARKS = {"filled": "●", "half": "◐", "hollow": "○"}
 def command(
     cost: str, lane: str | None, list_: str | None, workload: str | None, imported: bool,
     mix_lanes: bool, quality: float | None, max_ttft: float | None, max_tpot: float | None,
-    max_memory: float | None, budget: float | None, against: str | None, aliases: Path | None,
+    max_memory: float | None, budget: float | None, against: str | None, helm: Path | None,
+    aliases: Path | None,
     db: str, json_: bool, **choices: Any,
 ) -> None:  # fmt: skip
     """Which models are worth their cost: frontier, hull and the chance to be on it.
@@ -87,6 +94,9 @@ def command(
     from observatory.store.database import open_read_only
     from observatory.tradeoffs import Limits, frontier, rankings
 
+    if helm is not None:
+        _helm(helm, json_)
+        return
     engine = open_read_only(db)
     if list_ is not None:
         _lanes(engine, list_, json_)
@@ -117,6 +127,38 @@ def command(
             f"{cost} against {against}, {name}: Kendall's tau-b {tau}, "
             f"{a.flipped} of {a.pairs} pairs flipped ({percent(a.flipped_share) or '–'})"
         )
+
+
+def _helm(path: Path, json_: bool) -> None:
+    from observatory.tradeoffs.helm import disagreement
+
+    found = disagreement(path)
+    if json_:
+        options.print_json(found.to_json())
+        return
+    print_table(
+        f"Means over {found.models[0].scenarios} scenarios that all models ran",
+        ["model", "#raw runtime", "#idealized", "#exact match", "frontier"],
+        [
+            [m.model, show(m.raw_s, "runtime_s"), show(m.idealized_s, "runtime_s"),
+             percent(m.score), _where(m.model, found.frontier_raw, found.frontier_idealized)]
+            for m in found.models
+        ],
+    )  # fmt: skip
+    tau = found.between.tau_b
+    click.echo(
+        f"models: Kendall's tau-b {'–' if tau is None else f'{tau:.3f}'}, "
+        f"{found.between.flipped} of {found.between.pairs} pairs flipped"
+    )
+    click.echo(
+        f"on the same scenario: {found.within.flipped} of {found.within.pairs} pairs of "
+        f"models flipped ({percent(found.within.flipped_share) or '–'} of those not tied)"
+    )
+
+
+def _where(model: str, raw: tuple[str, ...], idealized: tuple[str, ...]) -> str:
+    return {(True, True): "both", (True, False): "raw only", (False, True): "idealized only",
+            (False, False): ""}[model in raw, model in idealized]  # fmt: skip
 
 
 def _request(text: str | None) -> Workload | None:

@@ -132,7 +132,8 @@ def test_nan_in_json_is_no_value_and_infinity_rejects_its_row(tmp_path: Path) ->
     made = import_file(tmp_path / "x.db", path)
     assert (made.stored, made.rejected) == (1, 3)
     assert [why for _, why in made.rejections] == [
-        "avg_power_watts is inf, not a finite number", "avg_power_watts is nan, not a finite number",
+        "avg_power_watts is inf, not a finite number",
+        "avg_power_watts is nan, not a finite number",
         "model_id holds broken Unicode",
     ]  # fmt: skip
 
