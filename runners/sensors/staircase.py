@@ -109,7 +109,10 @@ def counter_changes(
 
 
 def median_tick(times_s: Sequence[float], energy_j: Sequence[float]) -> float | None:
-    """Median time between observed steps, from samples much denser than the tick.
+    """Time between steps, from samples much denser than the tick.
+
+    The median interval says how many ticks each interval holds; the mean over that many is the
+    tick, finer than the samples are apart.
 
     None for fewer than three steps, or where the counter moved at (nearly) every sample, so that
     the sampling and not the counter set the pace.
@@ -119,7 +122,9 @@ def median_tick(times_s: Sequence[float], energy_j: Sequence[float]) -> float | 
         return None
     # The true step lies between two samples: their middle removes the delay of half a sample.
     middles = [(times_s[i - 1] + times_s[i]) / 2 for i in steps]
-    return median(b - a for a, b in pairwise(middles))
+    intervals = [b - a for a, b in pairwise(middles)]
+    typical = median(intervals)
+    return (middles[-1] - middles[0]) / sum(max(1, round(i / typical)) for i in intervals)
 
 
 def unwrap(previous_raw: int, raw: int, wrap_range: int) -> int:

@@ -185,9 +185,18 @@ def test_the_placed_changes_hold_the_true_ones(tick_s, phase, jitter):
         assert abs(change.t_s - truth[change.energy_j]) <= change.uncertainty_s + 1e-9
 
 
-def test_median_tick_of_a_dense_poll():
-    times, values = staircase(0.1, 300.0, 2.0, 0.0013, 0.02)
-    assert median_tick([t / S for t in times], values) == pytest.approx(0.1, abs=0.002)
+@pytest.mark.parametrize("tick_s", [0.02, 0.05, 0.1])
+@pytest.mark.parametrize("poll_s", [0.0013, 0.0021, 0.0045])
+def test_median_tick_of_a_dense_poll(tick_s, poll_s):
+    times, values = staircase(tick_s, 300.0, 2.0, poll_s, 0.02)
+    assert median_tick([t / S for t in times], values) == pytest.approx(tick_s, rel=0.01)
+
+
+def test_a_tick_that_was_missed_does_not_lengthen_the_rest():
+    times, values = staircase(0.1, 300.0, 2.0, 0.002)
+    kept = [i for i, t in enumerate(times) if not 0.75e9 < t < 1.05e9]
+    tick = median_tick([times[i] / S for i in kept], [values[i] for i in kept])
+    assert tick == pytest.approx(0.1, rel=0.02)
 
 
 def test_median_tick_is_unknown_where_sampling_set_the_pace():
