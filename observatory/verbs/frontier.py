@@ -11,7 +11,7 @@ from observatory.errors import InputError
 from observatory.records import Workload
 from observatory.units import UNITS, show, show_interval, significant
 from observatory.verbs import billing, options
-from observatory.verbs.tables import legend, percent, print_table
+from observatory.verbs.tables import WIDTH, legend, percent, print_table
 
 if TYPE_CHECKING:
     from observatory.tradeoffs.frontier import Group, Tradeoff
@@ -190,7 +190,10 @@ def _lanes(engine: Any, text: str, json_: bool) -> None:
 
 
 def _print(found: Tradeoff, quality: float | None) -> None:
-    click.echo(f"score: {', '.join(found.lanes)}")
+    for lane in found.lanes[:4]:
+        click.echo(f"score: {lane}"[:WIDTH])
+    if len(found.lanes) > 4:
+        click.echo(f"… and {len(found.lanes) - 4} more lanes")
     if found.badge:
         click.echo(f"MIXED LANES: {found.badge}")
     for group in found.groups:
