@@ -222,12 +222,8 @@ def _confirm(asked: Asked, plan: Plan, models: dict[str, ResolvedModel], machine
     expected_s = expect.plan_s(plan, architectures, machine.speed)
     if asked.yes or asked.json_ or expected_s < ASK_FROM_S or not sys.stdin.isatty():
         return
-    click.confirm(
-        f"This takes about {expected_s / 60:.0f} minutes. Go on?",
-        default=True,
-        abort=True,
-        err=True,
-    )
+    question = f"This takes about {expected_s / 60:.0f} minutes. Go on?"
+    click.confirm(question, default=True, abort=True, err=True)
 
 
 def _measure(
@@ -248,13 +244,13 @@ def _measure(
         status = session.run()
     except KeyboardInterrupt:
         progress.stop()
-        recorder.close(RunStatus.INTERRUPTED, **_closing(session, meter))
+        recorder.close(RunStatus.INTERRUPTED, scenario, **_closing(session, meter))
         click.echo("interrupted: go on with `run-benchmark --resume`", err=True)
         return 130
     finally:
         progress.stop()
         signal.signal(signal.SIGTERM, previous)
-    recorder.close(status, **_closing(session, meter))
+    recorder.close(status, scenario, **_closing(session, meter))
     report.print_report(asked.db, recorder.run.id, scenario, asked.json_)
     return 0 if status == RunStatus.DONE else 1
 

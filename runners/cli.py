@@ -166,7 +166,7 @@ EPILOG = (
 @options.as_json
 @click.version_option(__version__, prog_name="run-benchmark")
 @click.pass_context
-def run_benchmark(ctx: click.Context, **given: Any) -> int:  # fmt: skip
+def run_benchmark(ctx: click.Context, /, **given: Any) -> int:  # fmt: skip
     """Measure what language models cost on this machine.
 
     Without arguments: two models that fit, in the quick profile (under two minutes on two cores).

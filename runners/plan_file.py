@@ -171,11 +171,14 @@ def _point(cell: Any, entry: _Marked) -> Point:
         if name in values:
             _at_line(cell.lines[name], name, values[name])
     first, *second = (values[name] for name in needed)
-    make = {Phase.PREFILL: Workload.prefill, Phase.DECODE: Workload.decode,
-            Phase.E2E: Workload.request}[Phase(phase)]  # fmt: skip
-    return Point(
-        str(phase), make(first, *second, batch=values.get("batch", 1)), role, values.get("name")
-    )
+    batch = values.get("batch", 1)
+    if phase == Phase.PREFILL:
+        work = Workload.prefill(first, batch)
+    elif phase == Phase.DECODE:
+        work = Workload.decode(first, second[0], batch)
+    else:
+        work = Workload.request(first, second[0], batch)
+    return Point(str(phase), work, role, values.get("name"))
 
 
 def _take(
