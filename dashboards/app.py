@@ -17,6 +17,7 @@ PAGES = (
     ("answer", "Answer", "What one request costs, in a sentence."),
     ("phases", "Phases", "Prefill and decode: time, joules, memory."),
     ("footprint", "Footprint", "Carbon and water: boundaries, regions, what is uncertain."),
+    ("frontier", "Frontier", "Cost against capability, under the limits of a service."),
     ("compare", "Compare", "Configurations side by side, on shared draws."),
     ("runs", "Runs & quality", "Every run, cell and window, and what is wrong with it."),
     ("card", "Model card", "One model: architecture, numbers, a snippet for a hub page."),

@@ -13,8 +13,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from observatory import answers
+from observatory import answers, tradeoffs
 from observatory.answers import Estimate
+from observatory.capability.lanes import axis_of
+from observatory.capability.names import architecture, model_name
 from observatory.errors import InputError, ObservatoryError
 from observatory.footprint import Footprint, Scenario
 from observatory.footprint.comparison import Change
@@ -27,6 +29,7 @@ from observatory.store.database import (
     parse_url,
     shown,
 )
+from observatory.tradeoffs import Limits, Tradeoff
 
 VARIABLE = "OBSERVATORY_DB"
 VERSION_S = 2.0  #: for how long a version of the data is believed
@@ -87,6 +90,17 @@ class Database:
         )
         return made
 
+    def lanes(self) -> dict[str, int]:
+        """Axis of scores -> how many scores of measured models (or of their variants) it has."""
+        made: dict[str, int] = _lanes(self._url, self._version)
+        return made
+
+    def frontier(
+        self, cost: str, lane: str, workload: Workload, scenario: Scenario, limits: Limits
+    ) -> Tradeoff:
+        """Cost beside capability. Raises InputError where nothing can be compared."""
+        return _frontier(self._url, self._version, cost, lane, workload, scenario, limits)
+
 
 def connect() -> Database:
     """The database named by OBSERVATORY_DB. Raises DatabaseError, InputError."""
@@ -135,6 +149,24 @@ def _ask(url: str, version: str, name: str, arguments: tuple[Any, ...]) -> Any:
     """An answer that is immutable, so that it is shared and not copied."""
     del version
     return getattr(answers, name)(_engine(url), *arguments)
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def _lanes(url: str, version: str) -> dict[str, int]:
+    measured = {architecture(model_name(m)) for m in _table(url, version, "fits", ())["model"]}
+    found: dict[str, int] = {}
+    for row in tradeoffs.capability_rows(_engine(url)):
+        if architecture(model_name(str(row["model_name"]))) in measured:
+            axis = axis_of(str(row["lane"]))
+            found[axis] = found.get(axis, 0) + 1
+    return dict(sorted(found.items()))
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _frontier(url: str, version: str, *arguments: Any) -> Tradeoff:
+    del version
+    cost, lane, workload, scenario, limits = arguments
+    return tradeoffs.frontier(_engine(url), cost, lane, workload, scenario, limits=limits)
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)

@@ -41,7 +41,8 @@ def chart(figure: go.Figure, alt: str, rows: pd.DataFrame, name: str) -> None:
         },
     )  # fmt: skip
     with st.expander("Table and files"):
-        st.dataframe(readable(rows), hide_index=True, alt=f"Table of: {alt}")
+        st.dataframe(readable(rows), hide_index=True, alt=f"Table of: {alt}",
+                     placeholder=MISSING)  # fmt: skip
         with st.container(horizontal=True):
             download(rows, name)
             st.download_button(
@@ -67,7 +68,8 @@ def _file(rows: pd.DataFrame, kind: str) -> Any:
 def table(rows: pd.DataFrame, name: str, alt: str, columns: list[str] | None = None) -> None:
     """A table in readable units, with CSV and JSON of all its columns in SI."""
     chosen = rows if columns is None else rows[[c for c in columns if c in rows]]
-    st.dataframe(readable(chosen), hide_index=True, alt=alt, key=f"table {name}")
+    st.dataframe(readable(chosen), hide_index=True, alt=alt, key=f"table {name}",
+                 placeholder=MISSING)  # fmt: skip
     with st.container(horizontal=True):
         download(rows, name)
 
@@ -90,8 +92,10 @@ def readable(rows: pd.DataFrame) -> pd.DataFrame:
         column = rows[name]
         if name in units:
             factor, symbol = units[name]
-            stem = re.sub(r"_(s|j|wh|g|l|usd|w|bytes)(?=$|_low$|_high$)", "", name)
+            stem = re.sub(r"(_per)?_(s|j|wh|g|l|usd|w|bytes)(?=$|_low$|_high$)", "", name)
             made[f"{stem.replace('_', ' ')} ({symbol})"] = _rounded(column.astype(float) / factor)
+        elif name.endswith("_utc"):
+            made[f"{name.removesuffix('_utc')} (UTC)"] = column.astype(str).str[:16]
         elif pd.api.types.is_float_dtype(column):
             made[name.replace("_", " ")] = _rounded(column)
         else:

@@ -33,9 +33,11 @@ def render(database: Database, choice: Choice) -> None:
         theme.nothing_yet("No configuration has been measured in this database yet.")
         _started(database)
         return
-    best = sentence.cheapest(estimates)
-    st.markdown(f"### {sentence.answer(estimates)}")
-    st.markdown(sentence.doubts(estimates, _change(database, choice, estimates)))
+    best = sentence.first_of(estimates)
+    claim, rest = sentence.answer(estimates)
+    st.markdown(f"### {claim}")
+    change = _change(database, choice, estimates)
+    st.markdown(rest if change is None else f"{rest} {theme.text(change.sentence)}")
     st.caption(choice.line())
     st.caption(sentence.evidence(best, _measured(database, best)))
     _numbers(best)
@@ -45,14 +47,14 @@ def render(database: Database, choice: Choice) -> None:
 
 
 def _change(database: Database, choice: Choice, estimates: list[Estimate]) -> Change | None:
-    """Moving from the runner-up to the cheapest; in an example zone where none was chosen."""
+    """Moving from the runner-up to the first; in an example zone where none was chosen."""
     second = sentence.runner_up(estimates)
     if second is None:
         return None
     scenario = choice.scenario
     if scenario.zone is None:
         scenario = replace(scenario, zone=EXAMPLE_ZONES[1])
-    keys = (second.configuration_key, sentence.cheapest(estimates).configuration_key)
+    keys = (second.configuration_key, sentence.first_of(estimates).configuration_key)
     return database.compare(choice.workload, scenario, *keys)
 
 

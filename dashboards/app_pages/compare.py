@@ -78,7 +78,7 @@ def _facts(e: Estimate) -> dict[str, str]:
         "time to first token": show(e.ttft_s, "ttft_s"),
         "time per output token": show(e.tpot_s, "tpot_s"),
         "roofline / runtime": theme.percent(e.roofline_ratio),
-        "energy inside the sensor's boundary": show(e.energy_j, "energy_j"),
+        "energy, as sensed": show(e.energy_j, "energy_j"),
         "how": f"{e.energy_provenance} by {e.energy_method}, {e.energy_boundary}"
         if e.energy_j is not None else f"missing: {e.energy_reason}",
         "weights": e.weights,

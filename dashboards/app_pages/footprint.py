@@ -13,7 +13,7 @@ from dashboards.state import Choice, choose, current
 from observatory.figures import ladder
 from observatory.footprint import EXAMPLE_ZONES, Footprint
 from observatory.footprint.ladder import Rung
-from observatory.units import show, show_interval
+from observatory.units import MISSING, show, show_interval
 
 #: contrasting grids for the chart; the table of a scenario file (`observatory scenario`) has any
 REGIONS = (
@@ -42,10 +42,10 @@ def render(database: Database, choice: Choice) -> None:
     scenario, example = choice.scenario, ""
     if scenario.zone is None:
         scenario = replace(scenario, zone=EXAMPLE_ZONES[1])
-        example = f" No zone was chosen: {EXAMPLE_ZONES[1]} stands in as an **example**."
-    st.caption(choice.line())
+        example = f"No zone was chosen: {EXAMPLE_ZONES[1]} stands in as an **example**. "
+    st.caption(example + choice.line())
     made, rungs = database.detail(choice.workload, scenario, key)
-    st.markdown(f"### {_sentence(made, choice)}{example}")
+    st.markdown(f"### {_sentence(made, choice)}")
     _bills(made)
     _ladder(rungs)
     _regions(database, choice, key)
@@ -75,7 +75,11 @@ def _bills(made: Footprint) -> None:
     ]  # fmt: skip
     frame = pd.DataFrame(rows)
     st.dataframe(frame[["bill", "value", "reason"]], hide_index=True, alt="Bills of one request",
-                 column_config={"value": "value [p5 – p95]"})  # fmt: skip
+                 column_config={
+                     "bill": st.column_config.TextColumn(width="small"),
+                     "value": st.column_config.TextColumn("value [p5 – p95]", width="medium"),
+                     "reason": st.column_config.TextColumn("why it is missing", width="large"),
+                 }, placeholder=MISSING)  # fmt: skip
     with st.container(horizontal=True):
         theme.download(frame.drop(columns="value"), "bills")
 

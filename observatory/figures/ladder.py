@@ -112,6 +112,9 @@ def ratios(rows: pd.DataFrame) -> go.Figure:
     figure.add_vline(x=1, line={"color": style.GREY, "dash": "dot", "width": 1.5})
     figure.update_layout(scattermode="group", scattergap=0.5)
     bounds = [v for c in ("ratio_low", "ratio_high") for v in rows[c] if v > 0] + [1.0]
-    figure.update_xaxes(**style.log_axis("Ratio to the base", bounds))
+    wide = max(bounds) > 3 * min(bounds)
+    label = "Ratio to the base"
+    axis = style.log_axis(label, bounds) if wide else style.linear_axis(label, zero=False)
+    figure.update_xaxes(**axis)
     figure.update_yaxes(autorange="reversed", showgrid=True, type="category")
     return style.finish(figure, 120 + 34 * rows["quantity"].nunique())

@@ -13,7 +13,7 @@ from observatory.records import Workload
 from observatory.store.database import open_read_only
 from tests.dashboards.conftest import HOSTILE, Opener, words
 
-PAGES = ("phases", "footprint", "compare", "runs", "card", "methods")
+PAGES = ("phases", "footprint", "frontier", "compare", "runs", "card", "methods")
 
 
 def figures(app: object) -> list[dict[str, object]]:

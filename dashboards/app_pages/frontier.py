@@ -1,0 +1,92 @@
+"""Frontier: cost against capability in one lane, under the scenario and the limits of a service."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import pandas as pd
+import streamlit as st
+
+from dashboards import theme
+from dashboards.database import Database, connect
+from dashboards.state import Choice, choose, current
+from observatory.errors import InputError
+from observatory.figures import tradeoff
+from observatory.tradeoffs import Limits
+from observatory.units import UNITS, show
+
+COSTS = {"energy_j": "energy", "runtime_s": "runtime", "co2e_g": "carbon, operational",
+         "water_l": "water", "cost_usd": "money"}  # fmt: skip
+
+
+def render(database: Database, choice: Choice) -> None:
+    """The page."""
+    st.title("Frontier")
+    if database.empty:
+        theme.nothing_yet("No cost has been measured in this database yet.")
+        return
+    st.markdown("Which models are worth what they cost? A score belongs to its **lane**, the full "
+                "protocol of the benchmark; lanes never share an axis here.")  # fmt: skip
+    lanes = database.lanes()
+    if not lanes:
+        st.info("No capability score is known of any measured model. `observatory import --scores` "
+                "stores the shipped ones, `observatory import FILE` your own.")  # fmt: skip
+        return
+    left, right = st.columns(2)
+    with left:
+        cost = choose("cost of one request", "cost", COSTS, "energy_j")
+    with right:
+        names = {lane: f"{lane} ({n} scores)" for lane, n in lanes.items()}
+        lane = choose("lane of the scores", "lane", names, max(lanes, key=lambda k: lanes[k]))
+    limits = _limits()
+    st.caption(choice.line())
+    try:
+        found = database.frontier(cost, lane, choice.workload, choice.scenario, limits)
+    except InputError as error:
+        st.info(theme.text(error))
+        return
+    for group in found.groups:
+        rows = pd.DataFrame([asdict(point) for point in group.points])
+        best = rows[rows["on_frontier"]].iloc[0]
+        st.markdown(
+            f"### {theme.text(group.name)}: {int(rows['on_frontier'].sum())} of {len(rows)} points "
+            f"on the frontier, the cheapest **{theme.text(best['model'])}** at "
+            f"{theme.text(show(best['cost'], _unit(cost)))} and a score of {best['score']:.3g}"
+        )
+        theme.chart(
+            tradeoff.frontier(rows, _unit(cost), lane),
+            f"{COSTS[cost]} of one request against {lane}, {group.name}, intervals on both axes",
+            rows.assign(cost_of=cost), f"frontier-{group.name}",
+        )  # fmt: skip
+        for model, why in group.left_out:
+            st.markdown(f"* left out: {theme.text(model)}, {theme.text(why)}")
+        if rows["inherited"].any():
+            st.caption("Some scores are inherited from the model in another number format.")
+        if rows["of_variant"].notna().any():
+            st.caption(
+                "Some scores are those of another checkpoint of the same architecture: what was "
+                "timed is the shape; the table names whose score it is."
+            )
+    st.caption("Fill: ● on the frontier in at least 95 % of draws, ◉ in at least half, ○ in fewer.")
+
+
+def _unit(cost: str) -> str:
+    return cost if cost in UNITS else "co2e_g"
+
+
+def _limits() -> Limits:
+    """What a service must hold: leaves out what does not."""
+    with st.expander("Limits of a service"):
+        columns = st.columns(3)
+        asked = [("time to first token ≤ (s)", "ttft"), ("time per output token ≤ (s)", "tpot"),
+                 ("cost ≤", "budget")]  # fmt: skip
+        values = []
+        for column, (label, key) in zip(columns, asked, strict=True):
+            with column:
+                values.append(st.number_input(label, 0.0, None, None, key=key, format="%g",
+                                              placeholder="none", bind="query-params"))  # fmt: skip
+    ttft, tpot, budget = (None if v is None else float(v) for v in values)
+    return Limits(ttft, tpot, None, budget)
+
+
+render(connect(), current())
