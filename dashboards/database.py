@@ -91,7 +91,7 @@ class Database:
         return made
 
     def lanes(self) -> dict[str, int]:
-        """Axis of scores -> how many scores of measured models (or of their variants) it has."""
+        """Axis of scores -> how many of the measured models (or their variants) have one."""
         made: dict[str, int] = _lanes(self._url, self._version)
         return made
 
@@ -154,12 +154,12 @@ def _ask(url: str, version: str, name: str, arguments: tuple[Any, ...]) -> Any:
 @st.cache_data(show_spinner=False, max_entries=8)
 def _lanes(url: str, version: str) -> dict[str, int]:
     measured = {architecture(model_name(m)) for m in _table(url, version, "fits", ())["model"]}
-    found: dict[str, int] = {}
+    found: dict[str, set[str]] = {}
     for row in tradeoffs.capability_rows(_engine(url)):
-        if architecture(model_name(str(row["model_name"]))) in measured:
-            axis = axis_of(str(row["lane"]))
-            found[axis] = found.get(axis, 0) + 1
-    return dict(sorted(found.items()))
+        shape = architecture(model_name(str(row["model_name"])))
+        if shape in measured:
+            found.setdefault(axis_of(str(row["lane"])), set()).add(shape)
+    return {axis: len(found[axis]) for axis in sorted(found)}
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)

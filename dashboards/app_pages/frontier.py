@@ -13,6 +13,7 @@ from dashboards.state import Choice, choose, current
 from observatory.errors import InputError
 from observatory.figures import tradeoff
 from observatory.tradeoffs import Limits
+from observatory.tradeoffs.frontier import Point
 from observatory.units import UNITS, show
 
 COSTS = {"energy_j": "energy", "runtime_s": "runtime", "co2e_g": "carbon, operational",
@@ -36,7 +37,7 @@ def render(database: Database, choice: Choice) -> None:
     with left:
         cost = choose("cost of one request", "cost", COSTS, "energy_j")
     with right:
-        names = {lane: f"{lane} ({n} scores)" for lane, n in lanes.items()}
+        names = {lane: f"{lane} ({n} model{'s' if n != 1 else ''})" for lane, n in lanes.items()}
         lane = choose("lane of the scores", "lane", names, max(lanes, key=lambda k: lanes[k]))
     limits = _limits()
     st.caption(choice.line())
@@ -45,11 +46,17 @@ def render(database: Database, choice: Choice) -> None:
     except InputError as error:
         st.info(theme.text(error))
         return
+    seen: set[tuple[Point, ...]] = set()
     for group in found.groups:
+        if group.points in seen:  # a cost that does not depend on the zone
+            continue
+        seen.add(group.points)
         rows = pd.DataFrame([asdict(point) for point in group.points])
         best = rows[rows["on_frontier"]].iloc[0]
+        same = sum(other.points == group.points for other in found.groups)
+        name = "every zone" if same > 1 and same == len(found.groups) else group.name
         st.markdown(
-            f"### {theme.text(group.name)}: {int(rows['on_frontier'].sum())} of {len(rows)} points "
+            f"### {theme.text(name)}: {int(rows['on_frontier'].sum())} of {len(rows)} points "
             f"on the frontier, the cheapest **{theme.text(best['model'])}** at "
             f"{theme.text(show(best['cost'], _unit(cost)))} and a score of {best['score']:.3g}"
         )

@@ -52,6 +52,7 @@ def frontier(points: pd.DataFrame, quantity: str, lane: str) -> go.Figure:
     )  # fmt: skip
     bounds = [v for v in (*low, *cost, *high) if v]
     figure.update_xaxes(**style.log_axis(style.axis_label(quantity), bounds))
-    label = f"{style.safe(style.shorten(lane, 60))} (score)"
-    figure.update_yaxes(title={"text": label}, showgrid=True)
+    benchmark = "/".join(lane.split("/")[:2])  # the whole lane stands in the table
+    label = f"{style.safe(style.shorten(benchmark, 50))} (score)"
+    figure.update_yaxes(title={"text": label}, showgrid=True, rangemode="tozero")
     return style.finish(figure, 460)

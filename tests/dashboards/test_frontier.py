@@ -1,0 +1,52 @@
+"""The frontier page: cost beside capability, intervals, fill, only points of the frontier named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from observatory.records import Workload
+from observatory.store.database import open_read_only
+from observatory.tradeoffs import Limits, frontier
+from tests.dashboards.conftest import Opener, words
+
+
+def test_points_are_those_of_the_command_line(page: Opener, filled: Path) -> None:
+    app = page(filled, "frontier", zone="FRA", cost="co2e_g")
+    assert not app.exception
+    lane = app.selectbox(key="lane").value
+    from observatory.footprint import Scenario
+
+    found = frontier(open_read_only(filled), "co2e_g", lane, Workload.request(128, 64),
+                     Scenario(zone="FRA"))  # fmt: skip
+    (chart,) = app.get("plotly_chart")
+    figure = json.loads(chart.proto.spec)
+    line, marks = figure["data"]
+    assert line["name"] == "frontier" and line["line"]["shape"] == "hv"
+    (group,) = found.groups
+    assert sorted(marks["x"]) == sorted(p.cost for p in group.points)
+    assert sorted(marks["y"]) == sorted(p.score for p in group.points)
+    named = {text for text in marks["text"] if text}
+    assert named == {p.model for p in group.points if p.on_frontier}
+    assert marks["error_x"]["visible"]  # no bare point
+    assert figure["layout"]["xaxis"]["title"]["text"] == "Carbon (gCO2e)"
+
+
+def test_a_cost_that_no_zone_moves_is_drawn_once(page: Opener, filled: Path) -> None:
+    app = page(filled, "frontier", cost="energy_j")
+    assert len(app.get("plotly_chart")) == 1 and "every zone" in words(app)
+    app = page(filled, "frontier", cost="co2e_g")
+    assert len(app.get("plotly_chart")) == 3
+
+
+def test_a_limit_that_nothing_meets_is_said(page: Opener, filled: Path) -> None:
+    app = page(filled, "frontier", ttft="0.000001")
+    assert not app.exception and not app.get("plotly_chart")
+    assert "no model has both" in words(app)
+    assert Limits(1e-6).max_ttft_s == 1e-6
+
+
+def test_without_joules_the_reason_is_said(page: Opener, energyless: Path) -> None:
+    app = page(energyless, "frontier")
+    assert not app.exception and not app.get("plotly_chart")
+    assert "no sensor on this synthetic machine" in words(app)

@@ -1,0 +1,141 @@
+"""Figures: traces, axes and units as JSON; nothing drawn for what is missing; names as text."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from observatory import answers
+from observatory.errors import InputError
+from observatory.figures import bills, ladder, phases, runtime, style, tradeoff
+from observatory.store.database import open_read_only
+from tests import synthetic
+
+pytest.importorskip("plotly", reason="the extra `dashboard` is not installed")
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    path = tmp_path_factory.mktemp("figures") / "observatory.db"
+    synthetic.record(path)
+    made = answers.idealized(open_read_only(path))
+    return made.assign(name=made["model"])
+
+
+def spec(figure: Any) -> dict[str, Any]:
+    """The figure as a browser gets it."""
+    made: dict[str, Any] = json.loads(figure.to_json())
+    return made
+
+
+def bill_rows(**changes: Any) -> pd.DataFrame:
+    row = {"name": "m", "zone": "FRA", "provenance": "estimated", "co2e_operational_g": 0.002,
+           "co2e_operational_g_low": 0.001, "co2e_operational_g_high": 0.01}  # fmt: skip
+    return pd.DataFrame([row, row | {"zone": "POL"} | changes])
+
+
+def test_measured_idealized_roofline_are_three_traces_in_seconds(rows: pd.DataFrame) -> None:
+    made = spec(runtime.measured_idealized_roofline(rows))
+    measured, fitted, roof = made["data"]
+    assert measured["x"] == list(rows["runtime_s"]) and roof["x"] == list(rows["roofline_s"])
+    assert fitted["name"] == runtime.IDEALIZED
+    hollow = [s == "circle-open" for s in measured["marker"]["symbol"]]
+    assert hollow == list(rows["role"] == "heldout")
+    axis = made["layout"]["xaxis"]
+    assert axis["title"]["text"] == "Runtime (s)" and axis["type"] == "log"
+    assert all(math.log10(t) == round(math.log10(t)) for t in axis["tickvals"])  # decades
+
+
+def test_a_missing_roofline_is_no_trace(rows: pd.DataFrame) -> None:
+    made = spec(runtime.measured_idealized_roofline(rows.assign(roofline_s=float("nan"))))
+    assert len(made["data"]) == 2
+
+
+def test_bills_carry_interval_unit_and_shape_of_provenance() -> None:
+    made = spec(bills.bill(bill_rows(), "co2e_operational_g"))
+    (trace,) = made["data"]
+    assert trace["y"] == ["FRA", "POL"]
+    assert trace["marker"]["symbol"] == ["triangle-up"] * 2  # estimated
+    assert trace["error_x"]["array"] == pytest.approx([0.008] * 2)
+    assert trace["error_x"]["arrayminus"] == pytest.approx([0.001] * 2)
+    assert made["layout"]["xaxis"]["title"]["text"] == "Carbon (gCO2e)"
+
+
+def test_a_missing_bill_is_not_drawn_as_zero() -> None:
+    none = {"co2e_operational_g": None, "co2e_operational_g_low": None,
+            "co2e_operational_g_high": None}  # fmt: skip
+    (trace,) = spec(bills.bill(bill_rows(**none), "co2e_operational_g"))["data"]
+    assert trace["y"] == ["FRA"]
+    blank = spec(bills.bill(bill_rows().assign(**none), "co2e_operational_g"))
+    assert not blank["data"] and "reason" in blank["layout"]["annotations"][0]["text"]
+
+
+def test_a_bill_of_zero_is_drawn_on_a_linear_axis() -> None:
+    zero = bill_rows(co2e_operational_g=0.0, co2e_operational_g_low=0.0)
+    made = spec(bills.bill(zero, "co2e_operational_g"))
+    assert made["data"][0]["x"][1] == 0.0 and made["layout"]["xaxis"].get("type") != "log"
+
+
+@pytest.mark.parametrize("phase", ["prefill", "decode"])
+def test_phases_are_points_and_two_lines(rows: pd.DataFrame, phase: str) -> None:
+    made = spec(phases.phase_time(rows, phase))
+    assert [t["mode"] for t in made["data"]] == ["markers", "lines", "lines"]
+    mine = rows[rows["phase"] == phase]
+    share = mine["output_tokens"] if phase == "decode" else 1
+    assert made["data"][0]["y"] == list(mine["runtime_s"] / share)
+
+
+def test_joules_per_token_without_joules_says_why(rows: pd.DataFrame) -> None:
+    none = rows.assign(energy_per_token_j=float("nan"), energy_reason="no sensor here")
+    made = spec(phases.joules_per_token(none))
+    assert not made["data"] and "no sensor here" in made["layout"]["annotations"][0]["text"]
+
+
+def test_markup_in_a_name_is_text() -> None:
+    made = bills.bill(bill_rows().assign(name="<a href=x>y</a>"), "co2e_operational_g").to_json()
+    assert "<a href" not in made and "&lt;a href" in json.loads(made)["data"][0]["name"]
+
+
+def test_empty_tables_give_a_sentence() -> None:
+    nothing = pd.DataFrame()
+    for figure in (
+        runtime.measured_idealized_roofline(nothing), runtime.request_by_configuration(nothing),
+        bills.bill(nothing, "water_l"), ladder.variance_shares(nothing), ladder.ratios(nothing),
+        tradeoff.frontier(nothing, "energy_j", "mmlu"),
+    ):  # fmt: skip
+        made = spec(figure)
+        assert not made["data"] and made["layout"]["annotations"][0]["text"]
+
+
+@given(st.lists(st.floats(1e-12, 1e12), min_size=1, max_size=20))
+def test_ticks_of_a_log_axis_are_inside_and_in_order(values: list[float]) -> None:
+    axis = style.log_axis("x", values)
+    ticks = axis["tickvals"]
+    assert ticks == sorted(ticks) and len(ticks) >= 1 and len(set(axis["ticktext"])) >= 1
+    assert min(ticks) <= max(values) * 10 and max(ticks) >= min(values) / 10
+
+
+def test_a_log_axis_refuses_zero() -> None:
+    with pytest.raises(InputError, match="positive"):
+        style.log_axis("x", [0.0, 1.0])
+
+
+def test_si_ticks() -> None:
+    assert [style.si(v) for v in (0.02, 1, 2e-4, 5e3)] == ["20m", "1", "200µ", "5k"]
+
+
+def test_plotly_is_imported_only_when_a_figure_is_made() -> None:
+    names = ", ".join(f"observatory.figures.{p.stem}" for p in
+                      Path(style.__file__).parent.glob("*.py") if p.stem != "__init__")  # fmt: skip
+    code = f"import sys, {names}; print('plotly' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
