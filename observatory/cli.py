@@ -16,6 +16,7 @@ VERBS: dict[str, str] = {
     "report": "The answer of one run, as it was printed at its end.",
     "estimate": "Time, energy, carbon, water and money of one request.",
     "export": "Tables as CSV, JSON, Parquet, LaTeX or SQL.",
+    "bundle": "One zip with everything that a paper's artifact needs.",
     "dashboard": "Look at the database in a browser.",
     "merge": "Add the facts of other databases.",
     "footprint": "Carbon, water and money of energy that you state.",
