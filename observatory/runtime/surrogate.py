@@ -30,15 +30,16 @@ class Settings:
     """Sizes of effects, as shares of the time they modify; lengths in octaves of tokens."""
 
     smooth: float = 0.04
-    smooth_octaves: float = 1.0
+    smooth_octaves: float = 0.7
     tile_shared: float = 0.035
     tile_rounding_mean: float = 0.5
     tile_rounding: float = 0.4
-    own: float = 0.0025  # a prompt's own deviation, shared with no other
+    own: float = 0.004  # a prompt's own deviation, shared with no other
     drift: float = 1.3  # of the slope between contexts, in units of the noise
     drift_octaves: float = 2.0
-    jitter: float = 2.5  # of launches, as a share of a decode step, in units of the noise
+    jitter: float = 4.0  # of launches, as a share of a decode step, in units of the noise
     noise_sd: float = 1.0
+    fewest_steps: int = 11  # of a measurement that has any: shorter ones are mostly jitter
     tiles: tuple[int, ...] = (0, 32, 64, 128, 256)
     tile_odds: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0)  # before the data, relative
     orders: tuple[int, ...] = (2, 4, 8)
