@@ -61,7 +61,7 @@ def exact_multiples(
     series (the workload); points with a missing or non-positive value are not looked at.
     """
     usable = np.isfinite(values) & (values > 0)
-    table = pd.DataFrame({"value": values, "block": blocks, "key": [repr(k) for k in keys]})
+    table = pd.DataFrame({"value": values, "block": blocks, "key": _texts(keys)})
     table = table[usable]
     if len(table) < 2 * LEAST_VALUES:
         return []
@@ -75,24 +75,35 @@ def exact_multiples(
     return found
 
 
+def _texts(keys: Sequence[object]) -> list[str]:
+    known: dict[object, str] = {}
+    return [known.get(k) or known.setdefault(k, repr(k)) for k in keys]
+
+
 # ---------------------------------------------------------------------- the same points
 def _aligned(table: pd.DataFrame, steps: Mapping[str, float]) -> Iterator[Multiple]:
     """Multiples between blocks that share points."""
-    occurrence = table.groupby(["block", "key"]).cumcount().astype(str)
-    table = table.assign(point=table["key"] + "#" + occurrence, row=table.index)
-    values = table.pivot(index="point", columns="block", values="value")
-    rows = table.pivot(index="point", columns="block", values="row")
     sizes = table["block"].value_counts()
     names = [name for name in table["block"].unique() if sizes[name] >= LEAST_VALUES]
     if len(names) > MOST_BLOCKS:
         return
-    grids = {name: values[name].to_numpy(dtype=float) for name in names}
+    occurrence = table.groupby(["block", "key"]).cumcount().astype(str)
+    points, _ = pd.factorize(table["key"] + "#" + occurrence, sort=True)
+    grids = {
+        str(name): (
+            points[at],
+            table["value"].to_numpy(dtype=float)[at],
+            table.index.to_numpy()[at],
+        )
+        for name, at in table.groupby("block", sort=False).indices.items()
+    }  # by block and not as one grid of points × blocks, which has a cell for what nobody measured
     for first, second in combinations(names, 2):
-        both = np.isfinite(grids[first]) & np.isfinite(grids[second])
-        smaller = min(np.isfinite(grids[name]).sum() for name in (first, second))
-        if both.sum() < max(LEAST_VALUES, LEAST_SHARE * smaller):
+        (points_a, values_a, rows_a), (points_b, values_b, rows_b) = grids[first], grids[second]
+        _, at_a, at_b = np.intersect1d(points_a, points_b, assume_unique=True, return_indices=True)
+        smaller = min(len(points_a), len(points_b))
+        if len(at_a) < max(LEAST_VALUES, LEAST_SHARE * smaller):
             continue
-        a, b = grids[first][both], grids[second][both]
+        a, b = values_a[at_a], values_b[at_b]
         factor = common_factor(a, b, steps[second])
         inverse = common_factor(b, a, steps[first])
         if factor is None and inverse is None:
@@ -100,10 +111,11 @@ def _aligned(table: pd.DataFrame, steps: Mapping[str, float]) -> Iterator[Multip
         shorter = inverse is not None and (factor is None or _digits(inverse) < _digits(factor))
         made, origin = (first, second) if shorter else (second, first)
         chosen = inverse if shorter else factor
+        found = {first: rows_a[at_a], second: rows_b[at_b]}
         assert chosen is not None
         yield Multiple(
-            tuple(int(r) for r in rows[made].to_numpy()[both]),
-            tuple(int(r) for r in rows[origin].to_numpy()[both]),
+            tuple(int(r) for r in found[made]),
+            tuple(int(r) for r in found[origin]),
             chosen,
             origin,
         )

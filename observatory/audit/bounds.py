@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,7 @@ def best_time(
     return Best(compute, memory)
 
 
+@cache
 def catalogued(device: str) -> Hardware | None:
     """The catalogue's row for a device name; None where it has none."""
     try:

@@ -71,6 +71,13 @@ class Case:
         ]  # fmt: skip
 
 
+#: columns of the table `reported` that a case is made of
+NEEDED = (
+    "quantity", "value", "unit", "per", "phase", "device_count", "work_unit", "prompt_tokens",
+    "output_tokens", "batch", "device_kind", "boundary", "model_name", "quantization", "dtype",
+)  # fmt: skip
+
+
 def kind_of(quantity: str, unit: str, per: str) -> str | None:
     """What a value is, from its unit; None for memory, scores and the like."""
     kind = {"J": "energy", "W": "power", "s": "time"}.get(unit)
@@ -79,16 +86,26 @@ def kind_of(quantity: str, unit: str, per: str) -> str | None:
 
 
 def cases(table: pd.DataFrame) -> Iterator[Case]:
-    """The rows of the files, each with its values, from columns of the table `reported`."""
-    keys = ["source_key", "row"]
-    order = [table.columns.get_loc(name) for name in keys]
-    rows: dict[tuple[Any, ...], list[tuple[int, Mapping[Any, Any]]]] = {}
-    for place, (cells, record) in enumerate(
-        zip(table.itertuples(index=False, name=None), table.to_dict("records"), strict=True)
+    """The rows of the files, each with its values, from columns of the table `reported`.
+
+    Cells become Python values column by column, equal ones once, and a row's are put together only
+    when it is its turn: 100,000 rows as dictionaries would take most of the memory of an import.
+    """
+    columns = {name: _cells(table[name]) for name in NEEDED}
+    places: dict[tuple[Any, Any], list[int]] = {}
+    for place, key in enumerate(
+        zip(_cells(table["source_key"]), _cells(table["row"]), strict=True)
     ):
-        rows.setdefault(tuple(cells[i] for i in order), []).append((place, record))
-    for members in rows.values():
-        yield _case(members)
+        places.setdefault(key, []).append(place)
+    for members in places.values():
+        yield _case([(at, {name: cells[at] for name, cells in columns.items()}) for at in members])
+
+
+def _cells(column: pd.Series[Any]) -> list[Any]:
+    """The cells of a column as Python values, equal ones the same object; missing is None."""
+    codes, unique = pd.factorize(column)
+    known = [*pd.Index(unique).tolist(), None]
+    return [known[code] for code in codes]
 
 
 def _case(members: Sequence[tuple[int, Mapping[Any, Any]]]) -> Case:

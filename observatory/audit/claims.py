@@ -44,7 +44,7 @@ def claims(table: pd.DataFrame) -> pd.DataFrame:
             columns["kind"][value.place] = value.kind
             for name, found in value.found.items():
                 columns[name][value.place] = found
-    return table.assign(**columns)
+    return table.assign(**{name: pd.Series(columns.pop(name), table.index) for name in COLUMNS})
 
 
 @cache

@@ -140,8 +140,12 @@ def _joined(table: pd.DataFrame, columns: list[str]) -> np.ndarray[Any, Any]:
         table[c].map(lambda v: "" if v is None or v != v else f"{v:g}" if _is_number(v) else str(v))
         for c in columns
     ]
-    joined = ["  ".join(p for p in cells if p) for cells in zip(*parts, strict=True)]
-    return np.array([" ".join(text.split()) for text in joined], dtype=object)
+    known: dict[tuple[str, ...], str] = {}  # few series among many rows: each text once
+    joined = [
+        known.get(cells) or known.setdefault(cells, " ".join(" ".join(filter(None, cells)).split()))
+        for cells in zip(*parts, strict=True)
+    ]
+    return np.array(joined, dtype=object)
 
 
 def _is_number(value: object) -> bool:
