@@ -24,6 +24,7 @@ VERBS: dict[str, str] = {
     "scenario": "One request under every combination of a scenario file.",
     "recompute": "Bill kept estimates again under another edition of the factors.",
     "frontier": "Cost against capability: which models are worth what they cost.",
+    "breakeven": "Own hardware against a provider's list price.",
     "route": "What routing between models would save, from a table of items.",
     "import": "Results of other tools, with provenance, audited.",
     "audit": "What no machine could have measured: the database, or files of others.",

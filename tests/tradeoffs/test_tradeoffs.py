@@ -275,3 +275,40 @@ def test_ties_stay_on_the_frontier() -> None:
     one = Option("a", 1.0, 1.0)
     twin = replace(one, name="b")
     assert frontier_mask([one.cost, twin.cost], [one.quality, twin.quality]).all()
+
+
+def test_break_even_against_a_list(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = ["breakeven", "SmolLM2-135M", "--db", str(database), "--zone", "FRA", "--prompt", "100",
+            "--output", "50", "--json"]  # fmt: skip
+    stated = ["--api-input-price", "1", "--api-output-price", "2"]
+    code, out, _ = call(capsys, *base, *stated, "--gpu-price", "0.05")
+    (found,) = json.loads(out)
+    seconds = synthetic.runtime_s(100, 50)
+    assert code == 0
+    assert found["usd"]["requests_per_h"] == pytest.approx(0.05 / (200e-6))
+    assert found["usd"]["capacity_per_h"] == pytest.approx(3600 * 0.5 / seconds, rel=0.01)
+    assert found["co2e_g"] is None and "--provider-wh" in found["energy_reason"]
+    code, out, _ = call(capsys, *base, *stated)
+    (found,) = json.loads(out)
+    assert found["usd"] is None and "--gpu-price" in found["usd_reason"]
+    code, out, _ = call(capsys, *base, *stated, "--gpu-price", "0.05", "--embodied-kg", "50",
+                        "--provider-wh", "0.1,0.5")  # fmt: skip
+    (found,) = json.loads(out)
+    carbon = found["co2e_g"]
+    assert carbon["low_per_h"] > 0 and carbon["own_at_capacity"] > 0
+    assert carbon["high_per_h"] is None or carbon["high_per_h"] > carbon["low_per_h"]
+    for bad in (["--utilisation", "0"], ["--provider-wh", "x"], ["--api", "no-such-model-9"]):
+        arguments = base if "--api" in bad else [*base, *stated]
+        code, out, err = call(capsys, *arguments, *bad)
+        assert (code, out) == (2, "") and err.count("\n") == 1
+
+
+def test_an_unlisted_price_gives_no_volume(database: Path) -> None:
+    from observatory.catalog.prices import ApiPrice
+    from observatory.tradeoffs.breakeven import against
+
+    offer = ApiPrice("p", "m", None, 2.0, None, None, None, None, None, False, "synthetic")
+    (made,) = against(open_read_only(database), "SmolLM2-135M", Workload.request(100, 50), [offer],
+                      0.5, Scenario(zone="FRA", gpu_price_usd_per_h=1.0))  # fmt: skip
+    assert made.usd is not None and made.usd.requests_per_h is None
+    assert made.usd.reason == "the provider's cost is unknown"
