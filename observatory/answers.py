@@ -7,7 +7,7 @@ it could read; a page never reads `window` in bulk.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -264,8 +264,11 @@ def _times(fitted: Fit, points: list[dict[str, Any]]) -> list[float]:
     ]  # fmt: skip
 
 
-def fits(engine: Engine, quantity: str | None = "runtime_s") -> pd.DataFrame:
-    """Fits with the names of their configurations; `parameters` as a plain dict."""
+def fits(
+    engine: Engine, quantity: str | None = "runtime_s", keys: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Fits with the names of their configurations (only those of `keys`, where given);
+    `parameters` as a plain dict."""
     f, c, m = schema.fit, schema.configuration, schema.model
     facts = [column for column in c.c if column.key not in ("key", "model_key")]
     query = (
@@ -274,9 +277,11 @@ def fits(engine: Engine, quantity: str | None = "runtime_s") -> pd.DataFrame:
         .join(m, c.c.model_key == m.c.key)
         .order_by(m.c.name, c.c.device_kind, c.c.dtype, c.c.threads, f.c.id)
     )
-    rows = reader.frame(
-        engine, query if quantity is None else query.where(f.c.quantity == quantity)
-    )
+    if quantity is not None:
+        query = query.where(f.c.quantity == quantity)
+    if keys is not None:
+        query = query.where(f.c.configuration_key.in_(keys))
+    rows = reader.frame(engine, query)
     rows.insert(1, "configuration", [label(row) for row in plain_rows(rows)])
     return rows
 
@@ -327,20 +332,24 @@ def estimate(
     scenario: Scenario | None = None,
     model: str | None = None,
     factors: FactorTable | None = None,
+    keys: Sequence[str] | None = None,
 ) -> list[Estimate]:
-    """What a request costs on each measured configuration, fastest first.
+    """What a request costs on each measured configuration (or those of `keys`), fastest first.
 
     `scenario` without a zone bills in three contrasting example zones. Raises InputError where
     nothing was measured yet, UnknownNameError for a model without a fit.
     """
-    bare = energy_inputs(engine, workload, model)
+    bare = energy_inputs(engine, workload, model, keys)
     table = load_factors() if factors is None else factors
     billed = _bill([e for e, _ in bare], [i for _, i in bare], scenario or Scenario(), table)
     return sorted(billed, key=lambda e: (e.runtime_s, e.model, e.configuration_key))
 
 
 def energy_inputs(
-    engine: Engine, workload: Workload, model: str | None = None
+    engine: Engine,
+    workload: Workload,
+    model: str | None = None,
+    keys: Sequence[str] | None = None,
 ) -> list[tuple[Estimate, EnergyInput]]:
     """Each measured configuration's request before it is billed: times, and joules by component.
 
@@ -348,8 +357,8 @@ def energy_inputs(
     """
     if workload.prompt_tokens is None or workload.output_tokens is None:
         raise InputError("an estimate needs prompt and output tokens: give --prompt and --output")
-    rows = _rows_for(engine, model)
-    energy = fits(engine, None)
+    rows = _rows_for(engine, model, keys)
+    energy = _energy_fits(engine, keys)
     known = capabilities(engine)
     with engine.connect() as connection:
         ceilings = Ceilings(connection)
@@ -401,14 +410,24 @@ def bills_by_zone(
 
 
 def _one(engine: Engine, workload: Workload, key: str) -> tuple[Estimate, EnergyInput]:
-    found = [pair for pair in energy_inputs(engine, workload) if pair[0].configuration_key == key]
-    if not found:
-        raise InputError(f"no configuration {key!r}: `observatory show fits` lists them")
-    return found[0]
+    return energy_inputs(engine, workload, None, [key])[0]
 
 
-def _rows_for(engine: Engine, model: str | None) -> pd.DataFrame:
-    rows = fits(engine)
+def _energy_fits(
+    engine: Engine, keys: Sequence[str] | None
+) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """(configuration, machine) -> its fits of joules by component."""
+    rows = fits(engine, None, keys)
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in plain_rows(rows[rows["quantity"].isin(ENERGY_FITS)]):
+        found.setdefault((row["configuration_key"], row["environment_key"]), []).append(row)
+    return found
+
+
+def _rows_for(engine: Engine, model: str | None, keys: Sequence[str] | None = None) -> pd.DataFrame:
+    rows = fits(engine, keys=keys)
+    if rows.empty and keys:
+        raise InputError(f"no configuration {keys[0]!r}: `observatory show fits` lists them")
     if rows.empty:
         raise InputError("the database holds no fit yet: run `run-benchmark` first")
     if model is None:
@@ -434,7 +453,7 @@ def _energy_reasons(engine: Engine) -> dict[str, str]:
 def _estimate_one(
     row: dict[str, Any],
     workload: Workload,
-    energy_fits: pd.DataFrame,
+    energy_fits: Mapping[tuple[str, str], list[dict[str, Any]]],
     ceilings: Ceilings,
     reasons: dict[str, str],
     known: dict[str, str],
@@ -442,7 +461,8 @@ def _estimate_one(
     p, o, b = int(workload.prompt_tokens or 0), int(workload.output_tokens or 0), workload.batch
     predicted = Fit.from_json(row["parameters"]).predict(p, o, b)
     error, basis = _error(row)
-    joules, facts = _joules(row, energy_fits, p, o, b)
+    mine = energy_fits.get((row["configuration_key"], row["environment_key"]), [])
+    joules, facts = _joules(mine, p, o, b)
     ceiling = ceilings.of(row["configuration_key"], row["environment_key"])
     bound = None
     if ceiling is not None:
@@ -520,21 +540,16 @@ def _error(row: dict[str, Any]) -> tuple[float | None, str]:
 
 
 def _joules(
-    row: dict[str, Any], energy_fits: pd.DataFrame, p: int, o: int, b: int
+    fitted_parts: Sequence[dict[str, Any]], p: int, o: int, b: int
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Joules per request by component (`device_j`, `cpu_j`, `dram_j`), and how they were seen.
 
     Repeatability: the 90th-percentile held-out error read as that of a normal error, or half the
     spread between processes where that is larger (ours).
     """
-    same = energy_fits[
-        (energy_fits["configuration_key"] == row["configuration_key"])
-        & (energy_fits["environment_key"] == row["environment_key"])
-        & energy_fits["quantity"].isin(ENERGY_FITS)
-    ]
     joules: dict[str, float] = {}
     facts: dict[str, Any] = {}
-    for fitted in plain_rows(same):
+    for fitted in fitted_parts:
         name = str(fitted["quantity"]).removeprefix("energy_")
         joules[name] = Fit.from_json(fitted["parameters"]).predict(p, o, b).runtime_s / b
         error, _ = _error(fitted)
