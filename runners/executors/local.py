@@ -30,6 +30,9 @@ from runners.protocol import Prepared, Timed, WorkerError
 #: How long a worker may take to end when it is asked to, before it is killed.
 GRACE_S = 5.0
 
+#: How long the machine's peaks may take: `--timeout` is about warm-ups and windows.
+PEAKS_TIMEOUT_S = 300.0
+
 _serial = itertools.count()
 
 
@@ -119,7 +122,8 @@ class LocalProcess:
 
     def peaks(self, budget_s: float) -> list[Peak]:
         """Ceilings of this machine, measured in about `budget_s`. Raises WorkerError."""
-        reply = self._ask({"op": "peaks", "budget_s": budget_s}, self._timeout_s)
+        limit_s = max(self._timeout_s, PEAKS_TIMEOUT_S)
+        reply = self._ask({"op": "peaks", "budget_s": budget_s}, limit_s)
         return [Peak(**peak) for peak in reply["peaks"]]
 
     def prepare(self, point: Point, warm_up: WarmUp) -> Prepared:
