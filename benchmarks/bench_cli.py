@@ -1,7 +1,7 @@
 """How fast does `--help` answer? Warm, the best and the median of several starts.
 
-The promise is 0.3 s for `run-benchmark --help` and `observatory --help`. Beside them stands the time
-that the interpreter itself takes to start, which no program can go below.
+The promise is 0.3 s for `run-benchmark --help` and `observatory --help`. Beside them stands the
+time that the interpreter itself takes to start, which no program can go below.
 
 `python -m benchmarks cli`
 """

@@ -86,7 +86,7 @@ def test_the_default_run_holds_twelve_requests_out_inside_the_fitted_ranges() ->
 @pytest.mark.parametrize("key", sorted(GRIDS))
 def test_grids_hold_requests_out_between_their_prompts(key: tuple[str, str]) -> None:
     grid = GRIDS[key]
-    assert set(p for p, _ in grid.requests).isdisjoint(grid.prompts)
+    assert {p for p, _ in grid.requests}.isdisjoint(grid.prompts)
     assert all(grid.prompts[0] < p < grid.prompts[-1] for p, _ in grid.requests)
     assert len(grid.requests) >= 6 and len(grid.contexts) >= 2
 
