@@ -1,4 +1,4 @@
-"""Shared fixtures. Tests never need a GPU, a network or the reference data; those that want it skip."""
+"""Shared fixtures. No test needs a GPU, a network or the reference data; those that want it skip."""
 
 from __future__ import annotations
 

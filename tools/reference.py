@@ -14,10 +14,8 @@ import click
 from observatory.cli import VERBS, observatory
 from observatory.store import schema
 from observatory.store.views import VIEWS
-from runners.cli import probe, run_benchmark
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-HELP_BEGINS, HELP_ENDS = "<!-- help begins -->", "<!-- help ends -->"
 CLI_HEAD = """# Command line
 
 Written by `python tools/reference.py` from the programs' own help; a test compares them.
@@ -64,25 +62,9 @@ def schema_page() -> str:
     return "\n".join(parts)
 
 
-def run_benchmark_page() -> str:
-    """The page as it stands, with the help text between its two marks made new."""
-    path = DOCS / "run-benchmark.md"
-    before, _, rest = path.read_text().partition(HELP_BEGINS)
-    _, _, after = rest.partition(HELP_ENDS)
-    texts = []
-    for name, command in (("run-benchmark", run_benchmark), ("run-benchmark probe", probe)):
-        context = click.Context(command, info_name=name, max_content_width=96, terminal_width=96)
-        texts.append(f"```text\n{command.get_help(context)}\n```\n")
-    return f"{before}{HELP_BEGINS}\n\n" + "\n".join(texts) + f"\n{HELP_ENDS}{after}"
-
-
 def main(arguments: list[str]) -> int:
     """Write the pages, or with `--check` say which differ."""
-    pages = {
-        DOCS / "cli.md": cli_page(),
-        DOCS / "schema.md": schema_page(),
-        DOCS / "run-benchmark.md": run_benchmark_page(),
-    }
+    pages = {DOCS / "cli.md": cli_page(), DOCS / "schema.md": schema_page()}
     stale = [path for path, text in pages.items() if not path.exists() or path.read_text() != text]
     if "--check" in arguments:
         for path in stale:
