@@ -47,7 +47,7 @@ class Lane:
 
     def _parts(self) -> list[str]:
         shots = UNKNOWN if self.shots is None else f"{self.shots}-shot"
-        parts = [slug(self.benchmark), slug(self.metric), slug(shots)]
+        parts = [slug(self.benchmark), slug(self.metric or UNKNOWN), slug(shots)]
         parts += [slug(self.harness or UNKNOWN), slug(self.source or UNKNOWN)]
         if self.task_version:
             parts.append(f"version={slug(self.task_version)}")

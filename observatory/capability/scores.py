@@ -1,9 +1,9 @@
 """Scores: the shipped table, the store's, and what stands on one axis.
 
 `data/scores.csv` holds scores from openly licensed collections, harness result files and model
-cards, each row with its source and licence. For a small official model that none of those scores,
-single cited facts of a leaderboard stand in. What a source gives twice with different values in one
-lane is left out.
+cards, each row with its source and licence. For small models (below 3.5 billion parameters), and
+for catalogue models that none of those scores, single facts are cited from a leaderboard. What a
+source gives twice with different values in one lane is left out.
 """
 
 from __future__ import annotations

@@ -83,7 +83,8 @@ class Group:
     cheapest: str | None  #: with the quality asked for
     cheapest_robust: str | None  #: and with its lower bound there
     left_out: tuple[tuple[str, str], ...]
-    without_spread: int  #: points of which neither cost nor score has an error: taken as exact
+    exact_costs: int  #: points whose cost has no known error, and is taken as exact
+    exact_scores: int  #: points whose score has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,11 +194,12 @@ def _group(
     points = _points(joined, options, aliases)
     return Group(name, work, points, tuple(_steps(options, joined)), *_volume(options),
                  *_iso(options, joined, quality), tuple(dict.fromkeys(left)),
-                 _exact(joined))  # fmt: skip
+                 *_exact(joined))  # fmt: skip
 
 
-def _exact(joined: Sequence[tuple[Candidate, Scored, bool]]) -> int:
-    return sum(c.low is None and c.draws is None and s.low is None for c, s, _ in joined)
+def _exact(joined: Sequence[tuple[Candidate, Scored, bool]]) -> tuple[int, int]:
+    costs = sum(c.low is None and c.draws is None for c, _, _ in joined)
+    return costs, sum(s.low is None for _, s, _ in joined)
 
 
 def _scores_of(model: str, scores: Sequence[Scored]) -> list[list[Scored]]:
@@ -268,12 +270,16 @@ def _steps(
 
 
 def _volume(options: Sequence[Option]) -> tuple[float | None, float | None, float | None]:
-    """Hypervolume, with its reference: the dearest cost and the worst quality of the group."""
-    if len(options) < 2 or min(o.cost for o in options) <= 0:
+    """Hypervolume, with its reference: the power of ten above the dearest cost, and a score of 0
+    (the lowest score where one lies below 0)."""
+    if not options or min(o.cost for o in options) <= 0:
         return None, None, None
-    reference = max(o.cost for o in options), min(o.quality for o in options)
-    value = hull.hypervolume(options, *reference)
-    return (value if math.isfinite(value) else None), *reference
+    dearest = max(o.cost for o in options)
+    reference = (
+        10.0 ** (math.floor(math.log10(dearest)) + 1),
+        min(0.0, *(o.quality for o in options)),
+    )
+    return hull.hypervolume(options, *reference), *reference
 
 
 def _iso(

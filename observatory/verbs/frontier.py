@@ -180,7 +180,8 @@ def _lanes(engine: Any, text: str, json_: bool) -> None:
     models: dict[str, set[str]] = {}
     for row in capability_rows(engine):
         models.setdefault(axis_of(row["lane"]), set()).add(row["model_name"])
-    listed = sorted((lane, len(m)) for lane, m in models.items() if text.lower() in lane)
+    found = [(lane, len(m)) for lane, m in models.items() if text.lower() in lane]
+    listed = sorted(found, key=lambda row: (-row[1], row[0]))
     if json_:
         options.print_json([{"lane": lane, "models": n} for lane, n in listed])
         return
@@ -241,9 +242,10 @@ def _summary(group: Group, unit: str, quality: float | None) -> list[str]:
         f"{s.cheaper} → {s.better}: {show(s.cost_per_quality / 100, unit)} a hundredth of score"
         for s in group.steps
     ]
-    if group.without_spread:
-        lines.append(f"{group.without_spread} of {len(group.points)} points carry no error at all: "
-                     "their P(frontier) says order, not certainty")  # fmt: skip
+    for count, what in ((group.exact_costs, "costs"), (group.exact_scores, "scores")):
+        if count:
+            lines.append(f"{count} of {len(group.points)} {what} carry no error and are taken as "
+                         "exact: P(frontier) is too sure")  # fmt: skip
     if group.hypervolume is not None:
         lines.append(
             f"hypervolume {group.hypervolume:.4g} (log10 cost) to the reference "

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from observatory.importing import ImportReport
 
 MAX_FILES = 10_000
+SHOWN = 20  #: files that a person is shown each by itself; more are added up by source
 
 
 @click.command(name="import")
@@ -132,12 +133,27 @@ def _scores(db: str) -> int:
     return import_scores(db)
 
 
+def _by_source(reports: Sequence[ImportReport]) -> list[list[ImportReport]]:
+    groups: dict[str, list[ImportReport]] = {}
+    for report in reports:
+        groups.setdefault(report.source, []).append(report)
+    return list(groups.values())
+
+
+def _counts(r: ImportReport) -> tuple[int, ...]:
+    return r.read, r.stored, r.rejected, r.values_new, r.scores_new, sum(r.flagged.values())
+
+
 def _print(reports: Sequence[ImportReport], skipped: Sequence[str], added: int | None) -> None:
+    groups = [[r] for r in reports] if len(reports) <= SHOWN else _by_source(reports)
     rows = [
-        [Path(r.path).name[-40:], r.source, f"{r.read:,}", f"{r.stored:,}", f"{r.rejected:,}",
-         f"{r.values_new:,}", f"{r.scores_new:,}", f"{sum(r.flagged.values()):,}"]
-        for r in reports
-    ]  # fmt: skip
+        [
+            Path(group[0].path).name[-40:] if len(group) == 1 else f"{len(group)} files",
+            group[0].source,
+            *(f"{sum(counts):,}" for counts in zip(*map(_counts, group), strict=True)),
+        ]
+        for group in groups
+    ]
     if rows:
         print_table(
             "",
@@ -150,8 +166,10 @@ def _print(reports: Sequence[ImportReport], skipped: Sequence[str], added: int |
             click.echo(f"{Path(report.path).name} row {row[:60]}: {reason}")
         if report.rejected > len(report.rejections):
             click.echo(f"… and {report.rejected - len(report.rejections)} more rejected rows")
-        if notice := report.notes.get("notice"):
-            click.echo(f"{Path(report.path).name}: {notice}")
+    for tool, notice in sorted(
+        {(r.tool, r.notes["notice"]) for r in reports if "notice" in r.notes}
+    ):
+        click.echo(f"{tool}: {notice}")
     flags = {rule: n for r in reports for rule, n in r.flagged.items()}
     if flags:
         click.echo(f"flagged: {', '.join(sorted(flags))}; `observatory audit` says why")

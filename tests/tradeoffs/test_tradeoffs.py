@@ -146,7 +146,7 @@ def test_legacy_cost_against_capability_per_gpu(legacy: Path) -> None:
         assert len(group.points) == 21
         mask = frontier_mask([p.cost for p in group.points], [p.score for p in group.points])
         assert [p.on_frontier for p in group.points] == mask.tolist()
-        assert group.without_spread == 21
+        assert (group.exact_costs, group.exact_scores) == (21, 21)
     billed = frontier(open_read_only(legacy), "co2e_g", LEGACY, imported=True,
                       scenario=Scenario(zone="FRA"))  # fmt: skip
     assert len(billed.groups) == 2 and all(p.cost > 0 for p in billed.groups[0].points)
