@@ -17,7 +17,7 @@ from observatory import answers, tradeoffs
 from observatory.answers import Estimate
 from observatory.capability.lanes import axis_of
 from observatory.capability.names import architecture, model_name
-from observatory.errors import InputError, ObservatoryError
+from observatory.errors import ObservatoryError
 from observatory.footprint import Footprint, Scenario
 from observatory.footprint.comparison import Change
 from observatory.footprint.ladder import Rung
@@ -50,7 +50,7 @@ class Database:
     @property
     def empty(self) -> bool:
         """Whether no fit stands in it yet, so that nothing can be estimated."""
-        return self.table("fits").empty
+        return not self.configurations()
 
     def table(self, name: str, *arguments: Any) -> pd.DataFrame:
         """The table that `answers.<name>` gives."""
@@ -58,11 +58,7 @@ class Database:
 
     def configurations(self) -> dict[str, str]:
         """Key -> `model · configuration`, of those with a fit."""
-        rows = self.table("fits")
-        return {
-            str(row["configuration_key"]): f"{row['model']} · {row['configuration']}"
-            for row in rows[["configuration_key", "model", "configuration"]].to_dict("records")
-        }
+        return _configurations(self._url, self._version)
 
     def overview(self) -> dict[str, Any]:
         """Counts of runs, windows, failures."""
@@ -72,9 +68,18 @@ class Database:
         """A request (p, o) that every fit covers."""
         return _covered(self._url, self._version)
 
-    def estimate(self, workload: Workload, scenario: Scenario) -> list[Estimate]:
-        """What a request costs on each configuration, fastest first; empty without a fit."""
-        return list(_estimate(self._url, self._version, workload, scenario))
+    def requests(self, workload: Workload) -> pd.DataFrame:
+        """Time and joules of a request on every configuration, fastest first, not yet billed."""
+        return _requests(self._url, self._version, workload)
+
+    def estimate(
+        self, workload: Workload, scenario: Scenario, keys: tuple[str, ...]
+    ) -> list[Estimate]:
+        """What a request costs on these configurations, fastest first; empty without a fit."""
+        if not keys:
+            return []
+        made: list[Estimate] = _estimate(self._url, self._version, workload, scenario, keys)
+        return made
 
     def compare(self, workload: Workload, scenario: Scenario, a: str, b: str) -> Change:
         """Moving one request from configuration `a` to `b`."""
@@ -133,6 +138,15 @@ def _table(url: str, version: str, name: str, arguments: tuple[Any, ...]) -> pd.
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
+def _configurations(url: str, version: str) -> dict[str, str]:
+    rows = _table(url, version, "fits", ())[["configuration_key", "model", "configuration"]]
+    return {
+        str(row["configuration_key"]): f"{row['model']} · {row['configuration']}"
+        for row in rows.to_dict("records")
+    }
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
 def _overview(url: str, version: str) -> dict[str, Any]:
     del version
     return answers.overview(_engine(url))
@@ -169,18 +183,24 @@ def _frontier(url: str, version: str, *arguments: Any) -> Tradeoff:
     return tradeoffs.frontier(_engine(url), cost, lane, workload, scenario, limits=limits)
 
 
+@st.cache_data(show_spinner=False, max_entries=16)
+def _requests(url: str, version: str, workload: Workload) -> pd.DataFrame:
+    if not _configurations(url, version):
+        return pd.DataFrame()
+    bare = sorted(
+        (e for e, _ in answers.energy_inputs(_engine(url), workload)),
+        key=lambda e: (e.runtime_s, e.model, e.configuration_key),
+    )
+    return pd.DataFrame([row for e in bare for row in e.rows()])
+
+
 @st.cache_resource(show_spinner=False, max_entries=64)
 def _estimate(
-    url: str, version: str, workload: Workload, scenario: Scenario
-) -> tuple[Estimate, ...]:
+    url: str, version: str, workload: Workload, scenario: Scenario, keys: tuple[str, ...]
+) -> list[Estimate]:
     """Estimates are immutable, so they are shared and not copied."""
     del version
-    try:
-        return tuple(answers.estimate(_engine(url), workload, scenario))
-    except InputError:
-        if _table(url, _version(url), "fits", ()).empty:
-            return ()
-        raise
+    return answers.estimate(_engine(url), workload, scenario, keys=keys)
 
 
 __all__ = ["Database", "ObservatoryError", "connect"]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>$~:&\"'=^@])")
-RECIPE = "run-benchmark"
+MOST_ROWS = 500  #: rows shown of a table; its files have all
 
 
 def text(value: object) -> str:
@@ -68,6 +68,9 @@ def _file(rows: pd.DataFrame, kind: str) -> Any:
 def table(rows: pd.DataFrame, name: str, alt: str, columns: list[str] | None = None) -> None:
     """A table in readable units, with CSV and JSON of all its columns in SI."""
     chosen = rows if columns is None else rows[[c for c in columns if c in rows]]
+    if len(chosen) > MOST_ROWS:
+        st.caption(f"The first {MOST_ROWS} of {len(chosen):,} rows; the files have them all.")
+        chosen = chosen.head(MOST_ROWS)
     st.dataframe(readable(chosen), hide_index=True, alt=alt, key=f"table {name}",
                  placeholder=MISSING)  # fmt: skip
     with st.container(horizontal=True):
@@ -109,12 +112,13 @@ def _rounded(column: pd.Series[Any]) -> pd.Series[Any]:
 
 def names(rows: pd.DataFrame) -> list[str]:
     """Model names; with the configuration where a model has more than one."""
-    several = rows.groupby("model")["configuration_key"].nunique()
+    several = rows.groupby("model")["configuration_key"].transform("nunique")
     return [
-        row["model"] if several[row["model"]] == 1
-        else f"{row['model']} · {shorten(row['configuration'], 40)}"
-        for _, row in rows.iterrows()
-    ]  # fmt: skip
+        str(model) if n == 1 else f"{model} · {shorten(str(configuration), 40)}"
+        for model, configuration, n in zip(
+            rows["model"], rows["configuration"], several, strict=True
+        )
+    ]
 
 
 def shapes() -> None:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Engine, Integer, func, select, text
+from sqlalchemy import Engine, Integer, bindparam, func, select, text
 
 from observatory.ceilings import MEASURED_HERE, Ceilings
 from observatory.derive import none_if_nan, plain_rows
@@ -151,12 +151,21 @@ def windows(engine: Engine, run_id: str | None = None) -> pd.DataFrame:
     return reader.windows(engine, run_id)
 
 
-def summary(engine: Engine, model: str | None = None, phase: str | None = None) -> pd.DataFrame:
+def summary(
+    engine: Engine,
+    model: str | None = None,
+    phase: str | None = None,
+    keys: Sequence[str] | None = None,
+) -> pd.DataFrame:
     """`v_summary`, filtered."""
-    rows = pd.read_sql_query(
-        text("SELECT * FROM v_summary ORDER BY model, configuration_key, phase, batch, "
-             "prompt_tokens, context_tokens, output_tokens"), engine,
-    )  # fmt: skip
+    order = ("model, configuration_key, phase, batch, prompt_tokens, context_tokens, "
+             "output_tokens")  # fmt: skip
+    query = text("SELECT * FROM v_summary ORDER BY " + order)
+    if keys is not None:
+        query = text(
+            "SELECT * FROM v_summary WHERE configuration_key IN :keys ORDER BY " + order
+        ).bindparams(bindparam("keys", list(keys), expanding=True))
+    rows = pd.read_sql_query(query, engine)
     if model is not None:
         rows = rows[rows["model"].str.casefold() == model.casefold()]
     return rows if phase is None else rows[rows["phase"] == phase]
@@ -222,19 +231,23 @@ def configurations(engine: Engine) -> pd.DataFrame:
     return rows
 
 
-def idealized(engine: Engine, model: str | None = None) -> pd.DataFrame:
+def idealized(
+    engine: Engine, model: str | None = None, keys: Sequence[str] | None = None
+) -> pd.DataFrame:
     """Measured beside idealized beside roofline: `summary` with the fit's time at each point.
+
+    Of one model or of the configurations `keys`, where given.
 
     Adds `configuration` (in words), `idealized_s` (NaN without a fit) and `error_rel`
     (idealized / measured - 1).
     """
-    rows = summary(engine, model).reset_index(drop=True)
+    rows = summary(engine, model, keys=keys).reset_index(drop=True)
     names = [label(row | {"device_kind": row["device"]}) for row in plain_rows(rows)]
     rows.insert(1, "configuration", names)
     rows["idealized_s"] = float("nan")
     stored = {
         (row["configuration_key"], row["environment_key"]): row["parameters"]
-        for row in plain_rows(fits(engine))
+        for row in plain_rows(fits(engine, keys=keys))
     }
     usable = rows[rows["phase"].isin(PHASES)]
     for key, group in usable.groupby(["configuration_key", "environment_key"]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from observatory import answers
@@ -98,3 +99,13 @@ def test_an_unknown_key_is_an_input_error(two: Path) -> None:
         answers.bill_in_detail(
             open_read_only(two), Workload.request(8, 8), Scenario(zone="FRA"), "x"
         )
+
+
+def test_chosen_configurations_alone_give_the_same_rows(two: Path) -> None:
+    engine, key = open_read_only(two), key_of(two, "Pythia-160M")
+    every = answers.idealized(engine)
+    mine = every[every["configuration_key"] == key].reset_index(drop=True)
+    pd.testing.assert_frame_equal(answers.idealized(engine, keys=[key]), mine)
+    request = Workload.request(128, 32)
+    (alone,) = answers.estimate(engine, request, keys=[key])
+    assert alone in answers.estimate(engine, request)

@@ -16,7 +16,7 @@ from observatory.footprint import EXAMPLE_ZONES
 from observatory.footprint.comparison import Change
 from observatory.units import show, show_interval
 
-SHOWN = 12  #: configurations drawn, cheapest first; the table has them all
+SHOWN = 12  #: configurations billed and drawn, fastest first; the table has them all
 TITLES = {
     "energy_wh": "Energy",
     "co2e_operational_g": "Carbon",
@@ -27,12 +27,14 @@ TITLES = {
 
 def render(database: Database, choice: Choice) -> None:
     """The page."""
-    estimates = database.estimate(choice.workload, choice.scenario)
-    if not estimates:
+    requests = database.requests(choice.workload)
+    if requests.empty:
         st.title("What does one request cost?")
         theme.nothing_yet("No configuration has been measured in this database yet.")
         _started(database)
         return
+    keys = tuple(requests["configuration_key"].head(SHOWN))
+    estimates = database.estimate(choice.workload, choice.scenario, keys)
     best = sentence.first_of(estimates)
     claim, rest = sentence.answer(estimates)
     st.markdown(f"### {claim}")
@@ -42,7 +44,7 @@ def render(database: Database, choice: Choice) -> None:
     st.caption(sentence.evidence(best, _measured(database, best)))
     _numbers(best)
     _bills(estimates, choice)
-    _configurations(database, estimates)
+    _configurations(database, requests)
     _times(database, best)
 
 
@@ -100,10 +102,12 @@ def _bills(estimates: list[Estimate], choice: Choice) -> None:
     """Four bills in the chosen zone, or in three example zones side by side."""
     example = choice.scenario.zone is None
     st.subheader("Four bills of this request")
+    if len(estimates) == SHOWN:
+        st.caption(f"Of the {SHOWN} fastest configurations.")
     if example:
         st.caption("No zone was chosen: these are three **examples**, low, middle and high carbon. "
                    "Choose yours in the sidebar.")  # fmt: skip
-    rows = estimate_frame(_nearest(estimates))
+    rows = estimate_frame(estimates)
     rows["name"] = theme.names(rows)
     rows["zone"] = rows["zone"].fillna("stated numbers")
     rows["provenance"], rows["method"] = rows["energy_provenance"], rows["energy_method"]
@@ -150,17 +154,10 @@ def _notes(estimates: list[Estimate]) -> None:
                 st.markdown(f"* assumed factors: {theme.text(', '.join(sorted(assumed)))}")
 
 
-def _nearest(estimates: list[Estimate]) -> list[Estimate]:
-    """The cheapest ones, at most SHOWN."""
-    order = sorted(estimates, key=lambda e: (e.energy_j is None, e.energy_j or 0.0, e.runtime_s))
-    return order[:SHOWN]
-
-
-def _configurations(database: Database, estimates: list[Estimate]) -> None:
+def _configurations(database: Database, requests: pd.DataFrame) -> None:
     """Every configuration: time beside the roofline, joules, how much was measured."""
     st.subheader("Configurations")
-    rows = pd.DataFrame([e.rows()[0] for e in estimates])
-    rows["name"] = theme.names(rows)
+    rows = requests.assign(name=theme.names(requests))
     drawn = rows.head(SHOWN)
     more = f", the fastest {SHOWN} of {len(rows)}" if len(rows) > SHOWN else ""
     theme.chart(
@@ -188,8 +185,7 @@ def _times(database: Database, best: Estimate) -> None:
     st.subheader("Measured, idealized, roofline")
     names = database.configurations()
     chosen = choose("configuration", "of", names, best.configuration_key)
-    rows = database.table("idealized")
-    mine = rows[rows["configuration_key"] == chosen]
+    mine = database.table("idealized", None, (chosen,))
     worst = mine["error_rel"].abs().max()
     st.caption("The fit is made of the filled points and tried on the hollow ones"
                + ("" if pd.isna(worst) else f"; its largest error here is {100 * worst:.2g} %")

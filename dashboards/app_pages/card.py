@@ -11,23 +11,29 @@ from dashboards.state import Choice, choose, current
 from observatory.exports.card import snippet
 from observatory.units import show_interval
 
+MOST = 20  #: configurations billed
+
 
 def render(database: Database, choice: Choice) -> None:
     """The page."""
     st.title("Model card")
     rows = database.table("configurations")
-    estimates = database.estimate(choice.workload, choice.scenario)
-    if rows.empty or not estimates:
+    fitted = set(database.configurations())
+    rows = rows[rows["configuration_key"].isin(fitted)] if fitted else rows.iloc[:0]
+    if rows.empty:
         theme.nothing_yet("No model has been measured in this database yet.")
         return
-    models = {name: name for name in sorted({e.model for e in estimates})}
+    models = {str(name): str(name) for name in sorted(set(rows["model"]))}
     model = choose("model", "model", models, next(iter(models)))
     mine = rows[rows["model"] == model]
     facts = mine.iloc[0]
     st.markdown(f"### {theme.text(model)}: {facts['parameters'] / 1e6:,.1f} M parameters, "
                 f"{facts['active_parameters'] / 1e6:,.1f} M active")  # fmt: skip
     st.caption(choice.line())
-    own = [e for e in estimates if e.model == model]
+    keys = tuple(mine["configuration_key"].head(MOST))
+    own = database.estimate(choice.workload, choice.scenario, keys)
+    if len(mine) > MOST:
+        st.caption(f"The first {MOST} of {len(mine)} configurations.")
     frame = pd.DataFrame([
         {"configuration": e.configuration, "zone": f.zone or "stated numbers",
          "runtime": show_interval(e.runtime_low_s, e.runtime_s, e.runtime_high_s, "runtime_s"),

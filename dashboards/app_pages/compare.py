@@ -64,9 +64,8 @@ def _side_by_side(
     database: Database, choice: Choice, keys: list[str], known: dict[str, str]
 ) -> None:
     st.subheader("Side by side")
-    estimates = {
-        e.configuration_key: e for e in database.estimate(choice.workload, choice.scenario)
-    }
+    found = database.estimate(choice.workload, choice.scenario, tuple(keys))
+    estimates = {e.configuration_key: e for e in found}
     frame = pd.DataFrame({known[key]: _facts(estimates[key]) for key in keys if key in estimates})
     frame.insert(0, "", frame.index)
     st.dataframe(frame, hide_index=True, alt="Facts of the compared configurations")

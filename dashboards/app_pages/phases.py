@@ -24,11 +24,10 @@ def render(database: Database) -> None:
         "**decode** steps, one token each, which slow down as the context grows."
     )
     chosen = choose_many("configurations", "with", known, list(known)[:2], MOST)
-    rows = database.table("idealized")
-    rows = rows[rows["configuration_key"].isin(chosen)].reset_index(drop=True)
-    if rows.empty:
+    if not chosen:
         st.info("Choose a configuration above.")
         return
+    rows = database.table("idealized", None, tuple(chosen))
     rows["name"] = theme.names(rows)
     for title, phase in (("Prefill", "prefill"), ("One decode step", "decode")):
         st.subheader(title)
