@@ -24,6 +24,10 @@ from runners.sensors.base import Meter, Reading
 #: More iterations than this in one window are a clock error, not a workload.
 MOST_ITERATIONS = 1_000_000
 
+#: Wall time and the device's own may differ by this much; beyond it a synchronisation is missing,
+#: or the host keeps the device waiting outside the timed iterations.
+DEVICE_CLOCK_REL = 0.02
+
 #: Below this share of the CPU time that its threads could have had, a neighbour was busy.
 LEAST_CPU_SHARE = 0.95
 
@@ -48,6 +52,7 @@ class Timed:
     cpu_time_s: float | None = None
     cpu_pressure: float | None = None
     peak_memory_bytes: int | None = None
+    device_s: float | None = None  #: between two marks in the device's own queue (CUDA events)
 
     @property
     def duration_s(self) -> float:
@@ -142,6 +147,13 @@ def share_of_cpu(timed: Timed, threads: int | None) -> float | None:
     if timed.cpu_time_s is None or not threads or timed.duration_s <= 0:
         return None
     return timed.cpu_time_s / (timed.duration_s * threads)
+
+
+def clocks_disagree(timed: Timed) -> bool:
+    """Whether the device's own stopwatch and the wall clock tell different times of a window."""
+    if timed.device_s is None:
+        return False
+    return abs(timed.device_s - timed.duration_s) > DEVICE_CLOCK_REL * timed.duration_s
 
 
 def window_flags(
@@ -272,9 +284,12 @@ class Protocol:
         reading = self.meter.reading(timed.start_ns, timed.end_ns)
         share = share_of_cpu(timed, process.threads)
         done = timed.iterations - timed.failed_iterations
+        flags = window_flags(prepared, share, reading, self.profile.warm_up, bool(foreign))
+        if clocks_disagree(timed):
+            flags = (*flags, "device_clock_disagrees")
         return replace(
             assemble(timed, reading, share, self.clock.utc(timed.start_ns)),
             tokens=done * prepared.tokens_per_iteration,
             process_id=process.process_id,
-            flags=window_flags(prepared, share, reading, self.profile.warm_up, bool(foreign)),
+            flags=flags,
         )

@@ -113,11 +113,16 @@ class Worker:
         run, synchronize = operation.run, backend.synchronize
         gc.collect()
         synchronize()
+        timer = backend.device_timer()
         pressure = cpu_pressure_s()
         cpu_s = time.process_time()
         start_ns = time.perf_counter_ns()
+        if timer is not None:
+            timer.start()
         for _ in range(iterations):
             run()
+        if timer is not None:
+            timer.stop()
         synchronize()
         end_ns = time.perf_counter_ns()
         cpu_s = time.process_time() - cpu_s
@@ -128,6 +133,7 @@ class Worker:
         return {
             "start_ns": start_ns,
             "end_ns": end_ns,
+            "device_s": None if timer is None else timer.seconds(),
             "iterations": iterations,
             "cpu_time_s": cpu_s,
             "cpu_pressure": share,
