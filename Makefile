@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help benchmark test test-all dashboard bench lint docs clean
+.PHONY: help benchmark test test-all dashboard bench lint docs screenshots clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be made
@@ -47,6 +47,13 @@ lint: $(VENV)/.test  ## ruff and mypy
 
 bench: $(VENV)/.test  ## measure the tool itself (performance is never asserted in a test)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+docs: $(VENV)/.test  ## write the pages that are made from the code
+	$(BIN)/python tools/reference.py
+	$(BIN)/python tools/run_benchmark_help.py
+
+screenshots: $(VENV)/.test  ## pictures of the dashboard (needs Debian's chromium)
+	$(BIN)/python tools/screenshots.py $(ARGS)
 
 clean:  ## remove the virtual environment and caches; never results
 	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis
