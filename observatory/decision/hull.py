@@ -117,7 +117,8 @@ def aiq(corners: Sequence[Point], cost_from: float, cost_to: float, over: str = 
     """Average improvement in quality: area under the curve of a router over its span of cost.
 
     `over` is the divisor, which must be printed beside it: `range` (cost_to - cost_from, as
-    RouterBench has it) or `cmax` (cost_to, as some report it). Raises InputError for another word or an empty span.
+    RouterBench has it) or `cmax` (cost_to, as some report it). Raises InputError for another word
+    or an empty span.
     """
     spans = {"range": cost_to - cost_from, "cmax": cost_to}
     if over not in spans or spans[over] <= 0:

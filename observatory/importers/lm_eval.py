@@ -74,6 +74,9 @@ class _Run:
             or _word(config, "model")
         )
         self.date = _date(content.get("date"))
+        when = content.get("date")  # two runs of one file name are told apart by it
+        stamp = f", {when:.0f}" if isinstance(when, (int, float)) and abs(when) < 1e12 else ""
+        self.source = f"{path.name} ({TOOL} {self.version or '?'}{stamp})"
         self.chat = content.get("chat_template") not in (None, "", False) \
             if "chat_template" in content else None  # fmt: skip
 
@@ -102,7 +105,7 @@ class _Run:
                 raise RowError(f"{error} is negative")
             yield Score(
                 self.model or "", self._lane(task, metric, filtered), value, unit,
-                f"{self.path.name} ({TOOL} {self.version or '?'})", OWN, stderr, date=self.date,
+                self.source, OWN, stderr, date=self.date,
                 extra=self._extra(task),
             )  # fmt: skip
 

@@ -28,6 +28,7 @@ points = st.lists(st.tuples(coarse, coarse), min_size=1, max_size=25).map(
 )
 
 
+@settings(deadline=None)
 @given(points)
 def test_the_frontier_is_exactly_what_nothing_dominates(options: list[Option]) -> None:
     kept = {o.name for o in frontier(options)}
@@ -35,6 +36,7 @@ def test_the_frontier_is_exactly_what_nothing_dominates(options: list[Option]) -
     assert kept
 
 
+@settings(deadline=None)
 @given(points, st.randoms(use_true_random=False))
 def test_order_and_doubling_change_nothing(options: list[Option], rng: object) -> None:
     shuffled = list(options)
@@ -44,6 +46,7 @@ def test_order_and_doubling_change_nothing(options: list[Option], rng: object) -
     assert len(frontier(twins)) == 2 * len(frontier(options))
 
 
+@settings(deadline=None)
 @given(points)
 def test_hull_lies_on_the_frontier_and_its_price_only_rises(options: list[Option]) -> None:
     vertices = hull.concave_hull(options)
@@ -58,6 +61,7 @@ def test_hull_lies_on_the_frontier_and_its_price_only_rises(options: list[Option
         assert mixed <= single.cost + 1e-9
 
 
+@settings(deadline=None)
 @given(points)
 def test_areas_grow_with_options(options: list[Option]) -> None:
     whole = hull.hypervolume(options, 10, 0)
@@ -69,7 +73,7 @@ def test_areas_grow_with_options(options: list[Option]) -> None:
         assert hull.aiq(corners, low, 10) >= hull.aiq(step(options), low, 10) - 1e-9
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(1, 8), st.integers(0, 2**16), st.booleans())
 def test_dropping_the_hopeless_changes_no_probability(n: int, seed: int, spread: bool) -> None:
     rng = np.random.default_rng(seed)
@@ -132,6 +136,7 @@ def test_values_that_are_not_finite_are_refused() -> None:
         hull.hypervolume([Option("m", 0.0, 0.5)], 10, 0.0)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(coarse, coarse), min_size=2, max_size=15))
 def test_kendall_agrees_with_scipy(rows: list[tuple[float, float]]) -> None:
     from scipy.stats import kendalltau

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from observatory.decision import chance, frontier, hull, routing
@@ -181,6 +181,7 @@ outcomes = st.integers(1, 12).flatmap(
 )
 
 
+@settings(deadline=None)
 @given(outcomes, st.floats(0, 1))
 def test_no_policy_beats_the_oracle(
     drawn: tuple[list[list[int]], list[float]], error: float
