@@ -158,12 +158,14 @@ def summary(
     keys: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """`v_summary`, filtered."""
-    order = ("model, configuration_key, phase, batch, prompt_tokens, context_tokens, "
-             "output_tokens")  # fmt: skip
-    query = text("SELECT * FROM v_summary ORDER BY " + order)
+    query = text(
+        "SELECT * FROM v_summary ORDER BY model, configuration_key, phase, batch, prompt_tokens, "
+        "context_tokens, output_tokens"
+    )
     if keys is not None:
         query = text(
-            "SELECT * FROM v_summary WHERE configuration_key IN :keys ORDER BY " + order
+            "SELECT * FROM v_summary WHERE configuration_key IN :keys ORDER BY model, "
+            "configuration_key, phase, batch, prompt_tokens, context_tokens, output_tokens"
         ).bindparams(bindparam("keys", list(keys), expanding=True))
     rows = pd.read_sql_query(query, engine)
     if model is not None:
