@@ -281,8 +281,10 @@ def _newer_database(folder: Path) -> None:
     from observatory.store.database import open_database
 
     open_database(folder / "o.db").dispose()
-    with sqlite3.connect(folder / "o.db") as connection:
-        connection.execute("update alembic_version set version_num = '9999'")
+    connection = sqlite3.connect(folder / "o.db")
+    connection.execute("update alembic_version set version_num = '9999'")
+    connection.commit()
+    connection.close()  # takes the write-ahead log with it: the file stands alone
 
 
 def _bad_config(folder: Path) -> None:
