@@ -64,7 +64,7 @@ PROFILES: dict[str, Profile] = {
     "quick": Profile(
         name="quick", idle_s=2.0, energy_window_s=0.0, energy_ticks=20, time_window_s=0.3,
         processes=2, cpu_processes=2, min_windows=2, max_windows=2, half_width_rel=None,
-        warm_up=WarmUp(cap_s=0.25), timeout_s=120.0, budget_s=95.0,
+        warm_up=WarmUp(cap_s=0.25), timeout_s=120.0, budget_s=85.0,
     ),
     "standard": Profile(
         name="standard", idle_s=10.0, energy_window_s=10.0, energy_ticks=100, time_window_s=1.0,

@@ -82,6 +82,8 @@ class Worker:
     def _load(self, message: dict[str, Any]) -> dict[str, Any]:
         self._backend = make_backend(message["backend"])
         self._facts = self._backend.load(BackendRequest(**message["request"]))
+        gc.collect()
+        gc.freeze()  # a collection before each window then looks at what was made since, not at all
         return {"facts": asdict(self._facts)}
 
     def _prepare(self, message: dict[str, Any]) -> dict[str, Any]:
