@@ -44,8 +44,10 @@ class Database:
 
     @property
     def name(self) -> str:
-        """Path, or URL without its password."""
-        return shown(self._url)
+        """Folder and file, or the URL without its password; not the whole path of the host."""
+        if "://" in self._url:
+            return shown(self._url)
+        return "/".join(Path(self._url).parts[-2:])
 
     @property
     def empty(self) -> bool:

@@ -76,7 +76,7 @@ def _bills(made: Footprint) -> None:
     frame = pd.DataFrame(rows)
     st.dataframe(frame[["bill", "value", "reason"]], hide_index=True, alt="Bills of one request",
                  column_config={
-                     "bill": st.column_config.TextColumn(width="small"),
+                     "bill": st.column_config.TextColumn(width="medium"),
                      "value": st.column_config.TextColumn("value [p5 – p95]", width="medium"),
                      "reason": st.column_config.TextColumn("why it is missing", width="large"),
                  }, placeholder=MISSING)  # fmt: skip
