@@ -113,6 +113,17 @@ def _condition(
     surrogate: Surrogate, data: Data, h: Hypothesis, weight: float
 ) -> tuple[Posterior, float]:
     """Posterior under one hypothesis, and the mean squared standardised left-out residual."""
+    mean, after, standard = _gaussian(surrogate, data, h)
+    noise = surrogate.noise(h, np.maximum(mean, 1e-12))
+    # The median of a chi-squared variable with one degree of freedom is 0.455.
+    misfit = float(np.median(standard**2)) / 0.455 if len(data.index) > 3 else 1.0
+    return Posterior(h, weight, mean, after, noise), misfit
+
+
+def _gaussian(
+    surrogate: Surrogate, data: Data, h: Hypothesis
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Mean and covariance of all rows at fixed scales; standardised left-out residuals."""
     everything = np.arange(len(surrogate.rows))
     prior_mean = surrogate.mean(h, everything)
     covariance = surrogate.covariance(h, everything, everything)
@@ -120,16 +131,11 @@ def _condition(
     seen = data.index
     inner = covariance[np.ix_(seen, seen)] + np.diag(noise_seen)
     inverse = np.linalg.inv(inner)
-    residual = data.time_s - prior_mean[seen]
     gain = covariance[:, seen] @ inverse
-    mean = prior_mean + gain @ residual
-    after = covariance - gain @ covariance[seen, :]
     # Rasmussen & Williams, equations 5.10-5.12: leave-one-out residuals without refitting.
-    pulled = inverse @ residual
-    standard = pulled / np.sqrt(np.diag(inverse))
-    misfit = float(np.median(standard**2) / 0.455) if len(seen) > 3 else 1.0
-    noise = surrogate.noise(h, np.maximum(mean, 1e-12))
-    return Posterior(h, weight, mean, after, noise), misfit
+    pulled = inverse @ (data.time_s - prior_mean[seen])
+    mean = prior_mean + covariance[:, seen] @ pulled
+    return mean, covariance - gain @ covariance[seen, :], pulled / np.sqrt(np.diag(inverse))
 
 
 def expected_error(belief: Belief, targets: IndexArray) -> float:

@@ -35,6 +35,8 @@ from observatory.runtime.surrogate import Hypothesis, Settings, Surrogate
 CostOf = Callable[[Point, float], float]
 _REFIT_EVERY = 3  # once there are many points, scales move little
 _MANY = 12
+_FORETOLD = 3  # prompts in a row that must come out as foretold before a target counts as met
+_NOTICEABLE = 0.05  # growth of a step over the contexts that may not be left unmeasured
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ class Planner:
         self.observations: list[Observation] = []
         self.spent_s = 0.0
         self.steps: list[Step] = []
+        self._surprises: list[float] = []
+        self._prompts = len({p.prompt_tokens for p in self.candidates if p.has_prefill})
         self._hypotheses: dict[tuple[int, int], Hypothesis] = {}
         self._surrogate: Surrogate | None = None
         self._belief: Belief | None = None
@@ -101,7 +105,7 @@ class Planner:
                 self.candidates, key=lambda p: (not p.has_prefill, p.steps, p.prompt_tokens)
             )
             return self._decide(Step(first, self.cost_s(first, 0.0), None, None, "sets the scale"))
-        open_ = self._affordable()
+        open_ = self._owed() or self._affordable()
         if not open_:
             return None
         index = np.array([self._position[point] for point in open_])
@@ -119,6 +123,10 @@ class Planner:
         point = observation.point
         if point not in self._position:
             raise InputError(f"{point.label()}: not among the planner's candidates or targets")
+        new = all(o.prompt_tokens != point.prompt_tokens for o in self.observations)
+        if self._belief is not None and point.has_prefill and new:
+            foretold = float(self._belief.mean[self._position[point]])
+            self._surprises.append(abs(foretold / observation.runtime_s - 1))
         self.observations.append(observation)
         self.spent_s += self.cost_s(point, observation.runtime_s) if spent_s is None else spent_s
         self._learn()
@@ -146,6 +154,8 @@ class Planner:
 
         Raises InputError as long as no prefill or no decode step was measured.
         """
+        if not any(observation.point.steps for observation in self.observations):
+            raise InputError("planner: no decode step measured yet: the budget is too small")
         prompts = [point.prompt_tokens for point in self._points if point.has_prefill]
         evidence = context_evidence(self.observations)
         solution = kriging_solution(
@@ -173,22 +183,74 @@ class Planner:
         if self.max_points is not None and len(self.observations) >= self.max_points:
             return True
         error = self.expected_error()
-        return self.target_error is not None and error is not None and error <= self.target_error
+        met = self.target_error is not None and error is not None and error <= self.target_error
+        return met and not self._owed() and self._foretold()
+
+    def _foretold(self) -> bool:
+        """Whether the latest prompts came out as foretold, within the target on average.
+
+        They were chosen where doubt was largest, so a belief that passes is no luckier elsewhere;
+        one that is sure and wrong goes on measuring.
+        """
+        latest = self._surprises[-_FORETOLD:]
+        enough = len(latest) == _FORETOLD or len(self._surprises) + 1 >= self._prompts
+        return enough and float(np.mean(latest or [0.0])) <= (self.target_error or 0.0)
+
+    def _owed(self) -> list[Point]:
+        """What a target's promise needs whatever the belief: both ends, and slopes to tell b1.
+
+        Empty without a target, but for the longest prompt where there is no prior. Slopes at four
+        contexts where a context term is possible leave its evidence two rows to spare.
+        """
+        promised = self.target_error is not None
+        if self._belief is None or self._surrogate is None or not (promised or not self.prior):
+            return []
+        seen = {observation.point for observation in self.observations}
+        prefills = [point for point in self._measurable if point.has_prefill]
+        longest = max(prefills, key=lambda point: (point.prompt_tokens, -point.steps))
+        missing = [] if longest.prompt_tokens in {
+            point.prompt_tokens for point in seen if point.has_prefill
+        } else [longest]  # fmt: skip
+        affordable = set(self._affordable())
+        if not promised:
+            return [point for point in missing if point in affordable]
+        decodes = sorted(
+            (point for point in self._measurable if point.steps),
+            key=lambda point: (point.first_context, point.steps),
+        )
+        scales = self._surrogate.scales
+        growth = (scales.context_mean_s + scales.context_sd_s) * decodes[-1].first_context
+        ends = 4 if growth > _NOTICEABLE * scales.step_s else 1
+        wanted = {decodes[round(i * (len(decodes) - 1) / max(ends - 1, 1))] for i in range(ends)}
+        missing += [point for point in sorted(wanted, key=decodes.index) if point not in seen]
+        return [point for point in missing if point in affordable]
 
     def _cost(self, point: Point) -> float:
         assert self._belief is not None  # only asked once there is one
         return self.cost_s(point, float(max(self._belief.mean[self._position[point]], 0.0)))
 
     def _affordable(self) -> list[Point]:
+        """Candidates within the budget; until a decode was measured, room is kept for one."""
         counts: dict[Point, int] = {}
         for observation in self.observations:
             counts[observation.point] = counts.get(observation.point, 0) + 1
         left = float("inf") if self.budget_s is None else self.budget_s - self.spent_s
-        return [
-            point
-            for point in self._measurable
-            if counts.get(point, 0) < self.repeats and self._cost(point) <= left
-        ]
+
+        def within(points: Sequence[Point], room: float) -> list[Point]:
+            return [
+                point
+                for point in points
+                if counts.get(point, 0) < self.repeats and self._cost(point) <= room
+            ]
+
+        if any(point.steps for point in counts):
+            return within(self._measurable, left)
+        decodes = within([point for point in self._measurable if point.steps], left)
+        if not decodes:
+            return within([point for point in self.candidates if point.steps], left)
+        kept = min(self._cost(point) for point in decodes)
+        prefills = [point for point in self._measurable if not point.steps]
+        return decodes + within(prefills, left - kept)
 
     def _open_goals(self) -> IndexArray:
         seen = {self._position[o.point] for o in self.observations}

@@ -25,7 +25,9 @@ class Prior:
     """Seconds of a prefill over prompt tokens, and of a decode step over its context.
 
     `scale` is what `prefill_s` is expected to be multiplied with (1/efficiency of a roofline),
-    `scale_sd` how unsure that is, as a standard deviation of its logarithm.
+    `scale_sd` how unsure that is, as a standard deviation of its logarithm. `tilt_sd` is how much
+    the compute-bound part may grow, by the longest prompt, beyond or below what `prefill_s` says:
+    attention's p² where it is not known.
     """
 
     prefill_s: TimeOf
@@ -33,6 +35,7 @@ class Prior:
     scale: float
     scale_sd: float
     source: str
+    tilt_sd: float = 0.05
 
 
 def roofline_prior(
@@ -46,7 +49,9 @@ def roofline_prior(
     def decode(context: FloatArray) -> FloatArray:
         return roofline.decode_time(arch, hw, context, batch, dtype, devices).time_s
 
-    return Prior(prefill, decode, 1.6, 0.5, f"roofline of {arch.name} on {hw.name}")
+    tilt_sd = 0.5 if hw.kind == "cpu" else 0.05  # attention on a CPU is far from its roofline
+    source = f"roofline of {arch.name} on {hw.name}"
+    return Prior(prefill, decode, 1.6, 0.5, source, tilt_sd)
 
 
 def ignorant_prior(knee_s: float) -> Prior:
@@ -58,4 +63,4 @@ def ignorant_prior(knee_s: float) -> Prior:
     def prefill(prompt: FloatArray) -> FloatArray:
         return np.asarray(prompt, dtype=np.float64) * (knee_s / 200)
 
-    return Prior(prefill, None, 1.0, 1.2, "none")
+    return Prior(prefill, None, 1.0, 1.2, "none", tilt_sd=0.5)

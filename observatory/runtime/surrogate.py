@@ -90,6 +90,7 @@ class Surrogate:
     def __post_init__(self) -> None:
         self._prior_s = np.asarray(self.prior.prefill_s(np.maximum(self.rows.prompt, 1.0)))
         self._prompt = np.maximum(self.rows.prompt, 1.0)
+        self._longest = float(self._prompt.max())
         self._octaves = _offset_octaves(self._prompt)
         middle = self.rows.first_context + np.maximum(self.rows.steps - 1, 0) / 2
         self._context_octaves = _offset_octaves(middle)
@@ -132,6 +133,8 @@ class Surrogate:
             self._octaves[at], self._octaves[other], size.smooth_octaves
         )
         p1, p2 = self._prompt[at], self._prompt[other]
+        tilt1, tilt2 = compute1 * p1 / self._longest, compute2 * p2 / self._longest
+        g = g + self.prior.tilt_sd**2 * np.outer(tilt1, tilt2)
         g = g + size.own**2 * (p1[:, None] == p2[None, :])
         if h.tile:
             stairs1, stairs2 = self._stairs(h, compute1, at), self._stairs(h, compute2, other)

@@ -71,7 +71,8 @@ def test_published_recipe_gives_the_published_tables(
         assert names, path.stem
         for name in names:
             published = table[name]
-            made = {f"{p:.0f}": a for p, a in zip(fitted.curve.tokens, fitted.curve.alpha_s)}
+            tokens = [f"{p:.0f}" for p in fitted.curve.tokens]
+            made = dict(zip(tokens, fitted.curve.alpha_s, strict=True))
             assert made == published["runtime_for_prompt_tokens"], name
             assert fitted.b0_s == published["runtime_per_output_token"], name
 
