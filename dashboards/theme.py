@@ -46,8 +46,8 @@ def chart(figure: go.Figure, alt: str, rows: pd.DataFrame, name: str) -> None:
         with st.container(horizontal=True):
             download(rows, name)
             st.download_button(
-                "Figure (JSON)", figure.to_json(), f"{name}.figure.json", "application/json",
-                key=f"figure {name}", on_click="ignore",
+                "Figure (JSON)", lambda: str(figure.to_json()), f"{name}.figure.json",
+                "application/json", key=f"figure {name}", on_click="ignore",
             )  # fmt: skip
         st.caption("The camera above the chart saves it as SVG.")
 

@@ -186,6 +186,7 @@ def _times(database: Database, best: Estimate) -> None:
     names = database.configurations()
     chosen = choose("configuration", "of", names, best.configuration_key)
     mine = database.table("idealized", None, (chosen,))
+    mine = mine[mine["phase"].isin(["prefill", "decode", "e2e"])]
     worst = mine["error_rel"].abs().max()
     st.caption("The fit is made of the filled points and tried on the hollow ones"
                + ("" if pd.isna(worst) else f"; its largest error here is {100 * worst:.2g} %")

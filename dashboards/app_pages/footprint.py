@@ -66,10 +66,21 @@ def _sentence(made: Footprint, choice: Choice) -> str:
     return f"{said} in {where}, at the boundary {made.boundary}."
 
 
+def _qualified(made: Footprint) -> dict[str, str | None]:
+    """What every bill must be read with."""
+    return {"boundary": made.boundary, "zone": made.zone, "kind": made.kind,
+            "edition": made.edition, "method": made.method, "provenance": made.provenance,
+            "hydro_rule": made.hydro_rule}  # fmt: skip
+
+
 def _bills(made: Footprint) -> None:
+    qualified = _qualified(made)
+    said = [f"{name.replace('_', ' ')} {value}" for name, value in qualified.items() if value]
+    st.caption(theme.text(" · ".join(said)))
     rows = [
         {"bill": title, "value": show_interval(bill.low, bill.value, bill.high, quantity),
-         "p5": bill.low, "value (SI)": bill.value, "p95": bill.high, "reason": bill.reason}
+         "p5": bill.low, "value (SI)": bill.value, "p95": bill.high, "reason": bill.reason,
+         **qualified}
         for name, (title, quantity) in PARTS.items()
         for bill in [getattr(made, name)]
     ]  # fmt: skip
