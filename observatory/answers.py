@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Engine, Integer, bindparam, func, select, text
+from sqlalchemy import Engine, Integer, bindparam, func, or_, select, text
 
 from observatory.ceilings import MEASURED_HERE, Ceilings
 from observatory.derive import none_if_nan, plain_rows
@@ -664,17 +664,17 @@ def run_report(
 
 
 def _findings_of(engine: Engine, run_id: str) -> dict[str, int]:
+    """Rule -> how many windows and cells of the run broke it."""
     f, w, c = schema.finding, schema.window, schema.cell
-    query = (
-        select(f.c.rule, func.count())
-        .join(w, w.c.id == f.c.subject_id)
-        .join(c, c.c.id == w.c.cell_id)
-        .where(f.c.subject == "window", c.c.run_id == run_id)
-        .group_by(f.c.rule)
-        .order_by(f.c.rule)
-    )
+    mine = {
+        "window": select(w.c.id).join(c, c.c.id == w.c.cell_id).where(c.c.run_id == run_id),
+        "cell": select(c.c.id).where(c.c.run_id == run_id),
+    }
+    subjects = [(f.c.subject == name) & f.c.subject_id.in_(ids) for name, ids in mine.items()]
+    query = select(f.c.rule, func.count()).where(or_(*subjects))
     with engine.connect() as connection:
-        return {str(rule): int(n) for rule, n in connection.execute(query)}
+        rows = connection.execute(query.group_by(f.c.rule).order_by(f.c.rule))
+        return {str(rule): int(n) for rule, n in rows}
 
 
 def overview(engine: Engine) -> dict[str, Any]:

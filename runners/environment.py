@@ -168,13 +168,19 @@ def nvidia_devices() -> list[Device]:
     try:
         count = pynvml.nvmlDeviceGetCount()
         driver = _text(_ask(pynvml, "nvmlSystemGetDriverVersion"))
-        return [_nvidia_device(pynvml, index, driver) for index in range(count)]
+        found = [_nvidia_device(pynvml, index, driver) for index in range(count)]
+        return [device for device in found if device is not None]
+    except pynvml.NVMLError:  # the driver went away under us: what it cannot list is not there
+        return []
     finally:
         pynvml.nvmlShutdown()
 
 
-def _nvidia_device(nvml: Any, index: int, driver: str | None) -> Device:
-    handle = nvml.nvmlDeviceGetHandleByIndex(index)
+def _nvidia_device(nvml: Any, index: int, driver: str | None) -> Device | None:
+    """One card, or None where it is lost (fallen off the bus)."""
+    handle = _ask(nvml, "nvmlDeviceGetHandleByIndex", index)
+    if handle is None:
+        return None
     memory = _ask(nvml, "nvmlDeviceGetMemoryInfo", handle)
     capability = _ask(nvml, "nvmlDeviceGetCudaComputeCapability", handle)
     mig = _ask(nvml, "nvmlDeviceGetMigMode", handle)

@@ -123,6 +123,8 @@ def _target(
             raise UnknownNameError(name, value, list(known), f"use {', '.join(known)}")
     if one.compile_mode == "cuda_graph" and (device.kind != "cuda" or one.kv_cache != "static"):
         raise InputError("--compile cuda_graph needs --device cuda and --kv-cache static")
+    if one.compile_mode == "compile" and one.kv_cache != "static":
+        raise InputError("--compile compile needs --kv-cache static: shapes must not grow")
     longest = model.architecture.max_context
     if one.points:
         work = list(one.points)
