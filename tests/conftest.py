@@ -1,4 +1,4 @@
-"""Shared fixtures. No test needs a GPU, a network or the reference data; those that want it skip."""
+"""Shared fixtures. No test needs a GPU, a network or the reference data: it skips without."""
 
 from __future__ import annotations
 
