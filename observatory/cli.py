@@ -28,6 +28,7 @@ VERBS: dict[str, str] = {
     "route": "What routing between models would save, from a table of items.",
     "import": "Results of other tools, with provenance, audited.",
     "audit": "What no machine could have measured: the database, or files of others.",
+    "fit": "The idealized runtime of profiling logs, by a named recipe.",
     "derive": "Make findings, summaries and fits again from the facts.",
     "architecture": "Parameters, FLOPs and bytes of a model, from its config.",
     "capacity": "Does it fit, how many users, how fast, how many joules: before measuring.",

@@ -36,6 +36,7 @@ CostOf = Callable[[Point, float], float]
 _REFIT_EVERY = 3  # once there are many points, scales move little
 _MANY = 12
 _FORETOLD = 3  # prompts in a row that must come out as foretold before a target counts as met
+_TIGHT = 0.2  # share of the budget from which the first decode is not put off
 _NOTICEABLE = 0.05  # growth of a step over the contexts that may not be left unmeasured
 
 
@@ -250,7 +251,7 @@ class Planner:
             return within([point for point in self.candidates if point.steps], left)
         kept = min(self._cost(point) for point in decodes)
         prefills = [point for point in self._measurable if not point.steps]
-        return decodes + within(prefills, left - kept)
+        return decodes if kept > _TIGHT * left else decodes + within(prefills, left - kept)
 
     def _open_goals(self) -> IndexArray:
         seen = {self._position[o.point] for o in self.observations}
