@@ -17,6 +17,7 @@ from observatory.records import Cell, CellStatus, Phase, RunStatus, Window
 from runners import expect
 from runners.backends.base import BackendFacts, BackendRequest
 from runners.executors.local import LocalProcess
+from runners.ledger import Ledger
 from runners.machine import Machine, configuration_of
 from runners.memory import refusal
 from runners.models import ResolvedModel
@@ -50,7 +51,7 @@ class Session:
         self.protocol = replace(self.protocol, shortened=self.out_of_time)
         self.window_s = self.protocol.target_s()
         self.pace = expect.Pace(0.0)
-        self._status: dict[str, str] = {}
+        self.ledger = Ledger(self.plan, self.recorder, self.profile.min_windows)
         self._keys: dict[str, str] = {}  # target label -> configuration key in the store
         self._empty_idle: Window | None = None
         self._peaks_done: set[tuple[str, str, int | None]] = set()
@@ -61,14 +62,12 @@ class Session:
     # ------------------------------------------------------------------ the whole run
     def run(self) -> RunStatus:
         """Measure everything that is not measured yet. Returns how the run ended."""
-        for cell in self.recorder.cells():
-            self._status[cell.plan_key] = str(cell.status)
-        self._settle()
+        self.ledger.settle()
         rest = [
             (target, index, points)
             for index in range(self.plan.processes)
             for target in self.plan.target_order(index)
-            if (points := self._unfinished(target, index))
+            if (points := self.ledger.unfinished(target, index))
         ]
         total = sum(self._expected(t, points) for t, _, points in rest)
         self.pace = expect.Pace(total)
@@ -76,22 +75,7 @@ class Session:
         self._measure_empty_idle()
         for target, index, points in rest:
             self._run_target(target, index, points)
-        return self._outcome()
-
-    def _settle(self) -> None:
-        """Close cells that have all their windows: the run was killed before it could say so."""
-        for target in self.plan.targets:
-            for point in target.points:
-                repeats = 1 if point.phase == Phase.IDLE else self.plan.processes
-                if self._open(target, point) and all(
-                    self._measured(target, point, index) for index in range(repeats)
-                ):
-                    self.recorder.finish(target.plan_key(point), str(CellStatus.OK))
-                    self._status[target.plan_key(point)] = str(CellStatus.OK)
-
-    def _outcome(self) -> RunStatus:
-        statuses = [str(cell.status) for cell in self.recorder.cells()]
-        return RunStatus.DONE if set(statuses) <= {CellStatus.OK} else RunStatus.FAILED
+        return self.ledger.outcome()
 
     def notes(self) -> dict[str, Any]:
         """Facts of the run for its row: what was loaded, and whether time ran out."""
@@ -109,26 +93,6 @@ class Session:
                 f"this machine is slow for the quick profile's {budget:.0f} s: one window a cell"
             )
         return late
-
-    def _unfinished(self, target: Target, index: int) -> list[Point]:
-        """Points of a target that this process repeat still has to measure, in order."""
-        idle = [p for p in target.points if p.role == "idle"] if index == 0 else []
-        return [
-            point
-            for point in [*idle, *self.plan.point_order(target, index)]
-            if self._open(target, point) and not self._measured(target, point, index)
-        ]
-
-    def _open(self, target: Target, point: Point) -> bool:
-        status = self._status.get(target.plan_key(point), CellStatus.PLANNED)
-        return status == CellStatus.PLANNED
-
-    def _measured(self, target: Target, point: Point, index: int) -> bool:
-        key = target.plan_key(point)
-        if key not in self._status:
-            return False
-        have = sum(1 for process, _ in self.recorder.windows_done(key) if process == index)
-        return have >= (1 if point.phase == Phase.IDLE else self.profile.min_windows)
 
     def _expected(self, target: Target, points: Sequence[Point]) -> float:
         return expect.load_s(self._architecture(target), target) + sum(
@@ -187,7 +151,7 @@ class Session:
 
     def _next(self, target: Target, source: PointSource) -> Point | None:
         """The next point that no earlier process has failed on."""
-        while (point := source.propose()) is not None and not self._open(target, point):
+        while (point := source.propose()) is not None and not self.ledger.is_open(target, point):
             self._advance(target, point)
         return point
 
@@ -224,20 +188,15 @@ class Session:
             windows.append(self.protocol.idle(index, process.process_id))
             self.recorder.store(key, *windows)
         else:
-            done = [w for p, w in self.recorder.windows_done(key) if p == index]
-            first = max(done, default=-1) + 1
+            first = self.ledger.next_window(target, point, index)
             for window in self.protocol.windows(process, point, index, first):
                 self.recorder.store(key, window)
                 windows.append(window)
-        if point.phase == Phase.IDLE or self._complete(key):
+        if self.ledger.is_complete(target, point):
             self._finish(target, point, CellStatus.OK)
         else:
             self._advance(target, point)
         return windows
-
-    def _complete(self, key: str) -> bool:
-        """Whether every process repeat has measured this cell."""
-        return {p for p, _ in self.recorder.windows_done(key)} >= set(range(self.plan.processes))
 
     # ------------------------------------------------------------------ what a process is asked
     def _load(self, process: LocalProcess, target: Target) -> BackendFacts:
@@ -292,7 +251,7 @@ class Session:
         """Store the model, the configuration as found, and the target's planned cells."""
         model = self.models[target.model]
         configuration = configuration_of(target, model, self.machine, facts)
-        known = self._keys.get(target.label) or self._stored_key(target)
+        known = self._keys.get(target.label) or self.ledger.configuration_key(target)
         if known is None:
             self.recorder.add_models([model.record])
             self.recorder.add_configurations([configuration])
@@ -307,11 +266,6 @@ class Session:
             )
         self._keys[target.label] = known
         self._store_empty_idle(target)
-
-    def _stored_key(self, target: Target) -> str | None:
-        mine = {target.plan_key(point) for point in target.points}
-        found = {c.configuration_key for c in self.recorder.cells() if c.plan_key in mine}
-        return found.pop() if found else None
 
     def _cells(self, target: Target, configuration_key: str) -> list[Cell]:
         idle = [p for p in target.points if p.role == "idle"]
@@ -333,20 +287,17 @@ class Session:
     def _plan_point(self, target: Target, point: Point) -> None:
         """Plan a cell that the plan did not hold: a planner chose it while the run lasts."""
         if point not in target.points:
-            cell = self._cell(target, point, self._keys[target.label], len(self._status))
+            cell = self._cell(target, point, self._keys[target.label], len(self.recorder.cells()))
             self.recorder.plan([cell])
 
     def _finish(
         self, target: Target, point: Point, status: str, error: str | None = None,
         quiet: bool = False,
     ) -> None:  # fmt: skip
-        key = target.plan_key(point)
-        if self._status.get(key, CellStatus.PLANNED) != CellStatus.PLANNED:
+        if not self.ledger.finish(target, point, status, error):
             return
-        self.recorder.finish(key, str(status), error)
-        self._status[key] = str(status)
         if error is not None and not quiet:
-            self.progress.note(f"{key}: {status}: {error}")
+            self.progress.note(f"{target.plan_key(point)}: {status}: {error}")
         self._advance(target, point)
 
     def _advance(self, target: Target, point: Point) -> None:
@@ -358,9 +309,9 @@ class Session:
         """The idle baseline before any load; its cell is planned with the first target."""
         for target in self.plan.targets:
             for point in target.points:
-                if point.name != "idle empty" or not self._open(target, point):
+                if point.name != "idle empty" or not self.ledger.is_open(target, point):
                     continue
-                if not self._measured(target, point, 0):
+                if not self.ledger.is_measured(target, point, 0):
                     self.progress.doing("idle baseline, nothing loaded")
                     self._empty_idle = self.protocol.idle(0, "")
 
