@@ -227,8 +227,9 @@ def test_a_failing_cell_becomes_a_typed_row_and_the_others_are_done(plan: Path, 
     folder = plan.parent
     limit = ["--timeout", "15"] if how == "hang" else []
     code, _, err = call(
-        folder, "--plan", "plan.yaml", "--db", "o.db", *limit, LAW_FAIL=f"prefill 64={how}"
-    )
+        folder, "--plan", "plan.yaml", "--db", "o.db", "--processes", "1", *limit,
+        LAW_FAIL=f"prefill 64={how}",
+    )  # fmt: skip
     status, text = FAILURES[how]
     assert code == 1, err
     rows = query(folder / "o.db", "select status, error from cell where status <> 'ok'")
@@ -238,7 +239,9 @@ def test_a_failing_cell_becomes_a_typed_row_and_the_others_are_done(plan: Path, 
 
 
 def test_a_model_that_cannot_load_fails_its_cells_alone(plan: Path) -> None:
-    code, _, _ = call(plan.parent, "--plan", "plan.yaml", "--db", "o.db", LAW_FAIL="load=oom")
+    code, _, _ = call(
+        plan.parent, "--plan", "plan.yaml", "--db", "o.db", "--processes", "1", LAW_FAIL="load=oom"
+    )
     assert code == 1
     rows = query(plan.parent / "o.db", "select status, count(*) from cell group by 1")
     assert ("oom", 9) in rows or ("oom", 10) in rows
