@@ -49,5 +49,5 @@ def evidence(best: Estimate, row: dict[str, Any] | None) -> str:
     if best.footprints:
         parts.append(f"factors {best.footprints[0].edition}")
     if best.weights == "random_weights":
-        parts.append("random weights: time and energy are real, the text is not")
+        parts.append("random weights: the runtime is real, the text is not")
     return text(" · ".join(parts))
