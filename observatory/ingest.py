@@ -192,7 +192,7 @@ def _estimate_rows(
         "batch": e.batch, "zone": made.zone or "stated numbers", "boundary": made.boundary,
         "scenario_hash": made.scenario_key, "scenario": asdict(scenario) | {"zone": made.zone},
         "edition": made.edition, "extrapolated": int(e.extrapolated),
-        "factors": list(made.factor_ids),
+        "factors": list(made.factor_ids), "kind": made.kind,
     }  # fmt: skip
     yield shared | {
         "bill": "runtime_s", "low": e.runtime_low_s, "mid": e.runtime_s, "high": e.runtime_high_s,

@@ -417,6 +417,7 @@ estimate = Table(
     _text("provenance", "`measured`, `modelled`, `estimated`.", False),
     Column("extrapolated", Integer, nullable=False, comment="1 outside the measured range."),
     Column("factors", JSON, nullable=False, comment="Factor ids used."),
+    _text("kind", "Kind of carbon intensity; NULL for a runtime, or where it was stated."),
     UniqueConstraint(
         "configuration_key", "environment_key", "prompt_tokens", "output_tokens", "batch",
         "scenario_hash", "edition", "bill", name="uq_estimate",

@@ -27,7 +27,7 @@ VIEWS: dict[str, str] = {
     "v_footprint": """
         SELECT m.name AS model, e.prompt_tokens, e.output_tokens, e.batch, e.zone, e.boundary,
                e.bill, e.low, e.mid, e.high, e.reason, e.method, e.provenance, e.extrapolated,
-               e.edition, c.device_kind AS device, c.device_count, c.dtype, c.threads,
+               e.edition, e.kind, c.device_kind AS device, c.device_count, c.dtype, c.threads,
                e.scenario_hash, e.configuration_key, e.environment_key
         FROM estimate e
         JOIN configuration c ON c.key = e.configuration_key

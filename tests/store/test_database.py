@@ -143,3 +143,28 @@ def test_unknown_urls(url: str) -> None:
 def test_passwords_are_never_shown() -> None:
     assert "secret" not in shown("postgresql://me:secret@localhost/observatory")
     assert parse_url("postgres://localhost/x").drivername == "postgresql+psycopg"
+
+
+@pytest.mark.parametrize("start", ["0001", "0002"])
+def test_an_old_database_is_brought_to_the_newest_schema(tmp_path: Path, start: str) -> None:
+    from alembic import command
+
+    from observatory.store import database as d
+
+    path = tmp_path / "o.db"
+    with d._engine(parse_url(path)).begin() as connection:
+        config = d._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, start)
+        connection.execute(text(
+            "INSERT INTO source (key, name, tool, retrieved_utc, imported_utc, rows_read, "
+            "rows_stored, rows_rejected, notes) VALUES ('k', 'n', 't', 'r', 'i', 1, 1, 0, '{}')"
+        ))  # fmt: skip
+    with pytest.raises(DatabaseError, match=f"has schema {start}"):
+        open_read_only(path)
+    with open_database(path).connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, schema.metadata) == []
+        assert connection.execute(text("SELECT count(*) FROM source")).scalar() == 1
+        assert connection.execute(text("SELECT count(*) FROM v_footprint")).scalar() == 0
+    open_read_only(path)
