@@ -560,7 +560,7 @@ def _joules(
     """Joules per request by component (`device_j`, `cpu_j`, `dram_j`), and how they were seen.
 
     Repeatability: the 90th-percentile held-out error read as that of a normal error, or half the
-    spread between processes where that is larger (ours).
+    spread between processes where that is larger (ours); None where neither is known, never 0.
     """
     joules: dict[str, float] = {}
     facts: dict[str, Any] = {}
@@ -568,12 +568,16 @@ def _joules(
         name = str(fitted["quantity"]).removeprefix("energy_")
         joules[name] = Fit.from_json(fitted["parameters"]).predict(p, o, b).runtime_s / b
         error, _ = _error(fitted)
-        spread = fitted["between_process_rel"] or 0.0
+        spread = fitted["between_process_rel"]
+        known = [
+            *([] if error is None else [error / P90_OF_NORMAL]),
+            *([] if spread is None else [spread / 2]),
+        ]
         facts = {
             "energy_boundary": fitted["energy_boundary"],
             "energy_method": fitted["energy_method"],
             "energy_provenance": fitted["energy_provenance"],
-            "repeat_rel_std": max((error or 0.0) / P90_OF_NORMAL, spread / 2),
+            "repeat_rel_std": max(known, default=None),
         }
     return joules, facts
 

@@ -161,15 +161,3 @@ def paired_ratio(a: ArrayLike, b: ArrayLike, confidence: float = 0.95, seed: int
         raise ValueError("a paired ratio needs equally many values and positive denominators")
     ratio = bootstrap_interval(first / second, confidence, seed=seed)
     return Interval(ratio.mid, ratio.low, ratio.high, "bootstrap of pairs", ratio.n)
-
-
-def isotonic(values: ArrayLike, weights: ArrayLike | None = None) -> Floats:
-    """The non-decreasing sequence nearest to `values` in weighted least squares."""
-    from scipy.optimize import isotonic_regression
-
-    fitted = isotonic_regression(
-        np.asarray(values, dtype=float),
-        weights=None if weights is None else np.asarray(weights, dtype=float),
-    )
-    result: Floats = np.asarray(fitted.x, dtype=float)
-    return result

@@ -36,11 +36,6 @@ def backend_names() -> list[str]:
     return list(_table(BACKENDS, "OBSERVATORY_BACKENDS"))
 
 
-def sensor_names() -> list[str]:
-    """Every sensor that can be asked for."""
-    return list(_table(SENSORS, "OBSERVATORY_SENSORS"))
-
-
 def _load(kind: str, table: dict[str, str], name: str) -> Any:
     if name not in table:
         raise UnknownNameError(kind, name, list(table), f"use one of {', '.join(table)}")

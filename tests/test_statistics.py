@@ -77,13 +77,6 @@ def test_paired_ratio_claims_only_what_is_there() -> None:
         s.paired_ratio([1, 2], [1])
 
 
-@given(values)
-def test_isotonic_is_monotone_and_keeps_the_mean(data: list[float]) -> None:
-    fitted = s.isotonic(data)
-    assert np.all(np.diff(fitted) >= -1e-9)
-    assert fitted.mean() == pytest.approx(np.mean(data))
-
-
 @given(values, st.floats(0.5, 2))
 def test_intervals_scale_with_their_values(data: list[float], factor: float) -> None:
     a = s.bootstrap_interval(data, draws=100)
