@@ -70,8 +70,9 @@ def _joules(e: Estimate) -> str:
 
 
 def _worth(e: Estimate) -> str:
+    if e.weights == "random_weights":
+        scored = f"trained, it scores {e.capability}" if e.capability else "no score is known here"
+        return f"Its weights are random: runtime is real, the text is not; {scored}"
     if e.capability is not None:
         return f"Its capability: {e.capability}"
-    if e.weights == "random_weights":
-        return "Its weights are random: runtime is real, capability is not known here"
     return "No capability score is known for it"

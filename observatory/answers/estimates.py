@@ -17,7 +17,8 @@ class Estimate:
 
     `runtime_low_s` and `runtime_high_s` widen the prediction by its 90th-percentile held-out error
     (`error_rel`, `error_basis`). Joules are per request, the batch's divided by B. `footprints`
-    holds one entry, or one for each example zone where no zone was given.
+    holds one entry, or one for each example zone where no zone was given. `precision` is the number
+    format of the weights; `capability` is a score in words, with its lane and what it is not.
     """
 
     model: str
@@ -26,6 +27,7 @@ class Estimate:
     environment_key: str
     device: str
     weights: str
+    precision: str
     prompt_tokens: int
     output_tokens: int
     batch: int

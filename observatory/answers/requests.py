@@ -39,7 +39,7 @@ def energy_inputs(
         raise InputError("an estimate needs prompt and output tokens: give --prompt and --output")
     rows = _rows_for(engine, model, keys)
     energy = _energy_fits(engine, keys)
-    known = capabilities(engine)
+    known = capabilities(engine, [(row["model"], _precision(row)) for row in plain_rows(rows)])
     with engine.connect() as connection:
         ceilings = Ceilings(connection)
         reasons = _energy_reasons(engine)
@@ -92,7 +92,7 @@ def _estimate_one(
     energy_fits: Mapping[tuple[str, str], list[dict[str, Any]]],
     ceilings: Ceilings,
     reasons: dict[str, str],
-    known: dict[str, str],
+    known: Mapping[tuple[str, str | None], str],
 ) -> tuple[Estimate, EnergyInput]:
     p, o, b = int(workload.prompt_tokens or 0), int(workload.output_tokens or 0), workload.batch
     predicted = Fit.from_json(row["parameters"]).predict(p, o, b)
@@ -131,6 +131,7 @@ def _estimate_one(
         environment_key=str(row["environment_key"]),
         device=str(row["device_kind"]),
         weights=str(row["weights"]),
+        precision=_precision(row),
         prompt_tokens=p,
         output_tokens=o,
         batch=b,
@@ -157,9 +158,15 @@ def _estimate_one(
         energy_provenance=facts.get("energy_provenance"),
         energy_boundary=facts.get("energy_boundary"),
         footprints=(),
-        capability=known.get(str(row["model"])),
+        capability=known.get((row["model"], _precision(row))),
     )
     return made, energy
+
+
+def _precision(row: Mapping[str, Any]) -> str:
+    """The number format that a score has to share: of the quantized weights where they are."""
+    plain = row["quantization"] in (None, "none")
+    return str(row["dtype"] if plain else row["quantization"])
 
 
 def _ceiling_name(ceiling: Any) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 from sqlalchemy import Engine, Integer, bindparam, func, select, text
 
 from observatory.answers.names import label
+from observatory.capability.known import beside
 from observatory.derive import plain_rows
 from observatory.store import reader, schema
 
@@ -152,10 +153,8 @@ def capability_table(engine: Engine) -> pd.DataFrame:
     )
 
 
-def capabilities(engine: Engine) -> dict[str, str]:
-    """Model name -> a score in words, for models that have one."""
-    rows = pd.read_sql_query(text("SELECT * FROM v_capability ORDER BY model, lane"), engine)
-    return {
-        str(row["model"]): f"{row['benchmark']} {row['score']:.3g} {row['unit']} ({row['lane']})"
-        for row in rows.to_dict("records")
-    }
+def capabilities(
+    engine: Engine, costs: Iterable[tuple[str, str | None]]
+) -> dict[tuple[str, str | None], str]:
+    """(model, number format) -> its score in words, with its lane, of those that have one."""
+    return {cost: match.words() for cost, match in beside(engine, costs).items()}

@@ -44,6 +44,7 @@ class Scored:
     precision: str | None
     source: str
     licence: str
+    unit: str
 
 
 @cache
@@ -76,11 +77,13 @@ def shipped_rows() -> list[dict[str, Any]]:
     return [score.row(score.model) for score in shipped()]
 
 
-def together(stored: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Rows of the store with the shipped ones that it does not have yet."""
+def together(
+    stored: Iterable[Mapping[str, Any]], shipped: Iterable[Mapping[str, Any]] | None = None
+) -> list[Mapping[str, Any]]:
+    """Rows of the store with the `shipped` ones (all, where not given) that it lacks."""
     rows = list(stored)
     known = {(row["model_name"], row["lane"], row["source"]) for row in rows}
-    return rows + [row for row in shipped_rows()
+    return rows + [row for row in (shipped_rows() if shipped is None else shipped)
                    if (row["model_name"], row["lane"], row["source"]) not in known]  # fmt: skip
 
 
@@ -103,10 +106,11 @@ def on_lane(
             f"{pattern!r} names {len(axes)} lanes, which do not share an axis: {some}. "
             "Name one in full, or say --mix-lanes and see them marked"
         )
-    return [_scored(row) for row in fitting], axes
+    return [scored(row) for row in fitting], axes
 
 
-def _scored(row: Mapping[str, Any]) -> Scored:
+def scored(row: Mapping[str, Any]) -> Scored:
+    """A row of `capability` as it stands on an axis: 90 % bounds from its own bounds or stderr."""
     up = higher_is_better(row["metric"])
     low, high = row.get("ci_low"), row.get("ci_high")
     if (low is None or high is None) and row.get("stderr"):
@@ -118,7 +122,7 @@ def _scored(row: Mapping[str, Any]) -> Scored:
         low, high = -high, -low
     score = float(row["score"])
     return Scored(row["model_name"], row["lane"], score, score if up else -score, low, high,
-                  row.get("precision"), row["source"], row["licence"])  # fmt: skip
+                  row.get("precision"), row["source"], row["licence"], row["unit"])  # fmt: skip
 
 
 def for_precision(scores: Sequence[Scored], dtype: str | None) -> tuple[Scored, bool]:

@@ -101,6 +101,29 @@ def _shared(cell: Any, known: dict[Any, Any]) -> Any:
     return known.setdefault(cell, cell) if len(known) < 1000 else known.get(cell, cell)
 
 
+def capability(
+    connection: Connection, models: Collection[str] | None = None
+) -> list[dict[str, Any]]:
+    """Scores (of these models, where given) as plain rows, in the order in which they came."""
+    c = schema.capability
+    query = select(c).order_by(c.c.id)
+    if models is not None:
+        query = query.where(c.c.model_name.in_(models))
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def scored_models(connection: Connection) -> list[str]:
+    """Names of the models that have a score."""
+    c = schema.capability
+    return list(connection.scalars(select(c.c.model_name).distinct().order_by(c.c.model_name)))
+
+
+def model_names(connection: Connection) -> list[str]:
+    """Names of the models that a configuration was measured or planned of."""
+    m = schema.model
+    return list(connection.scalars(select(m.c.name).distinct().order_by(m.c.name)))
+
+
 def cells(connection: Connection | Engine, run_id: str | None = None) -> pd.DataFrame:
     """Cells with the name of their model, in planned order."""
     c, k, m = schema.cell, schema.configuration, schema.model

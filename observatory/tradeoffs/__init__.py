@@ -1,5 +1,6 @@
 """Cost beside capability: frontiers, rankings and break-even over the store."""
 
-from observatory.tradeoffs.frontier import Limits, Tradeoff, capability_rows, frontier, rankings
+from observatory.capability.known import capability_rows
+from observatory.tradeoffs.frontier import Limits, Tradeoff, frontier, rankings
 
 __all__ = ["Limits", "Tradeoff", "capability_rows", "frontier", "rankings"]

@@ -60,7 +60,7 @@ def own_candidates(
     pairs = answers.energy_inputs(engine, workload)
     memory = _peak_memory(engine)
     bare = [
-        Candidate(e.model, e.configuration, e.configuration.split(", ")[1], None, ttft_s=e.ttft_s,
+        Candidate(e.model, e.configuration, e.precision, None, ttft_s=e.ttft_s,
                   tpot_s=e.tpot_s, memory_bytes=memory.get(e.configuration_key))
         for e, _ in pairs
     ]  # fmt: skip

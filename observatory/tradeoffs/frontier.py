@@ -12,19 +12,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 
 from observatory import answers
-from observatory.capability.names import architecture, model_name
-from observatory.capability.scores import Scored, for_precision, on_lane, together
+from observatory.capability.known import Match, capability_rows, matches
+from observatory.capability.names import model_name
+from observatory.capability.scores import Scored, on_lane
 from observatory.decision import chance, hull
 from observatory.decision.frontier import Option, cheapest, columns, frontier_mask
 from observatory.decision.ranks import RankAgreement, rank_agreement
-from observatory.derive import plain_rows
 from observatory.errors import InputError, UnknownNameError
 from observatory.footprint import Scenario
 from observatory.records import Workload
-from observatory.store import reader, schema
 from observatory.tradeoffs.candidates import (
     COSTS,
     Candidate,
@@ -106,12 +105,6 @@ class Tradeoff:
         return made
 
 
-def capability_rows(engine: Engine) -> list[Mapping[str, Any]]:
-    """Scores of the store, and the shipped ones that it does not hold."""
-    rows = reader.frame(engine, select(schema.capability).order_by(schema.capability.c.id))
-    return together(list(plain_rows(rows)))
-
-
 def frontier(
     engine: Engine,
     cost: str,
@@ -176,41 +169,29 @@ def _group(
     aliases: Mapping[str, str] | None,
 ) -> Group:
     left: list[tuple[str, str]] = []
-    joined: list[tuple[Candidate, Scored, bool]] = []
+    joined: list[tuple[Candidate, Match]] = []
     for candidate in candidates:
         why = candidate.reason or _beyond(candidate, limits)
-        matched = _scores_of(model_name(candidate.model, aliases), scores)
+        matched = matches(model_name(candidate.model, aliases), candidate.dtype, scores)
         if candidate.cost is None or why:
             left.append((candidate.model, why or "its cost is unknown"))
         elif not matched:
             left.append((candidate.model, "no score in this lane"))
-        for same in matched if candidate.cost is not None and not why else ():
-            best, inherited = for_precision(same, candidate.dtype)
-            joined.append((candidate, best, inherited))
+        elif candidate.cost is not None:
+            joined += [(candidate, match) for match in matched]
     options = [
-        Option(f"{i}", c.cost or 0.0, s.quality, c.low, c.high, s.low, s.high)
-        for i, (c, s, _) in enumerate(joined)
+        Option(f"{i}", c.cost or 0.0, m.scored.quality, c.low, c.high, m.scored.low, m.scored.high)
+        for i, (c, m) in enumerate(joined)
     ]
-    points = _points(joined, options, aliases)
+    points = _points(joined, options)
     return Group(name, work, points, tuple(_steps(options, joined)), *_volume(options),
                  *_iso(options, joined, quality), tuple(dict.fromkeys(left)),
                  *_exact(joined))  # fmt: skip
 
 
-def _exact(joined: Sequence[tuple[Candidate, Scored, bool]]) -> tuple[int, int]:
-    costs = sum(c.low is None and c.draws is None for c, _, _ in joined)
-    return costs, sum(s.low is None for _, s, _ in joined)
-
-
-def _scores_of(model: str, scores: Sequence[Scored]) -> list[list[Scored]]:
-    """Scores of this very model; else of every variant of its architecture, each by itself."""
-    own = [s for s in scores if s.model == model]
-    if not own and architecture(model) == model:
-        own = [s for s in scores if architecture(s.model) == model]
-    by: dict[tuple[str, str], list[Scored]] = {}
-    for score in own:
-        by.setdefault((score.model, score.lane.partition("/precision=")[0]), []).append(score)
-    return list(by.values())
+def _exact(joined: Sequence[tuple[Candidate, Match]]) -> tuple[int, int]:
+    costs = sum(c.low is None and c.draws is None for c, _ in joined)
+    return costs, sum(m.scored.low is None for _, m in joined)
 
 
 def _beyond(candidate: Candidate, limits: Limits) -> str | None:
@@ -229,40 +210,39 @@ def _beyond(candidate: Candidate, limits: Limits) -> str | None:
 
 
 def _points(
-    joined: Sequence[tuple[Candidate, Scored, bool]],
+    joined: Sequence[tuple[Candidate, Match]],
     options: Sequence[Option],
-    aliases: Mapping[str, str] | None,
 ) -> tuple[Point, ...]:
     if not options:
         return ()
     mask = frontier_mask(*columns(options))
     corners = {o.name for o in hull.concave_hull(options)}
     cost, quality = chance.normal_draws(options)
-    for i, (candidate, _, _) in enumerate(joined):
+    for i, (candidate, _) in enumerate(joined):
         if candidate.draws is not None and len(candidate.draws) >= len(cost):
             cost[:, i] = candidate.draws[: len(cost)]
     sure = chance.probability_on_frontier(cost, quality)
     made = []
-    for i, (c, s, inherited) in enumerate(joined):
+    for i, (c, match) in enumerate(joined):
+        s = match.scored
         sign = 1.0 if s.quality == s.score else -1.0
         ends = sorted(sign * v for v in (s.low, s.high) if v is not None)
         low, high = (ends[0], ends[-1]) if ends else (None, None)
-        variant = s.model if s.model != model_name(c.model, aliases) else None
         made.append(Point(
             c.model, c.configuration, c.cost or 0.0, c.low, c.high, s.score, low, high,
             bool(mask[i]), float(sure[i]), chance.marker(float(sure[i])), str(i) in corners,
-            s.lane, inherited, variant, s.source, s.licence,
+            s.lane, match.inherited, match.of_variant, s.source, s.licence,
         ))  # fmt: skip
     return tuple(sorted(made, key=lambda p: (p.cost, -p.score, p.model)))
 
 
-def _label(joined: Sequence[tuple[Candidate, Scored, bool]], name: str) -> str:
-    candidate, score, _ = joined[int(name)]
-    return f"{score.model} ({candidate.configuration})"
+def _label(joined: Sequence[tuple[Candidate, Match]], name: str) -> str:
+    candidate, match = joined[int(name)]
+    return f"{match.scored.model} ({candidate.configuration})"
 
 
 def _steps(
-    options: Sequence[Option], joined: Sequence[tuple[Candidate, Scored, bool]]
+    options: Sequence[Option], joined: Sequence[tuple[Candidate, Match]]
 ) -> Iterable[hull.Step]:
     for step in hull.marginal_costs(options):
         yield replace(step, cheaper=_label(joined, step.cheaper),
@@ -284,7 +264,7 @@ def _volume(options: Sequence[Option]) -> tuple[float | None, float | None, floa
 
 def _iso(
     options: Sequence[Option],
-    joined: Sequence[tuple[Candidate, Scored, bool]],
+    joined: Sequence[tuple[Candidate, Match]],
     quality: float | None,
 ) -> tuple[str | None, str | None]:
     if quality is None:

@@ -128,7 +128,9 @@ def test_stored_rows_hide_their_shipped_twins() -> None:
 
 def scored(precision: str | None, low: float | None = None) -> Scored:
     high = None if low is None else 1 - low
-    return Scored("m", "x", 0.5, 0.5, low, high, precision, f"source {precision}", "MIT")
+    return Scored(
+        "m", "x", 0.5, 0.5, low, high, precision, f"source {precision}", "MIT", "fraction"
+    )
 
 
 def test_quantized_cost_joins_quantized_capability_or_inherits() -> None:
@@ -142,7 +144,7 @@ def test_quantized_cost_joins_quantized_capability_or_inherits() -> None:
 
 def test_perplexity_counts_down() -> None:
     row = {"model_name": "m", "lane": "w/perplexity/?/?/x", "metric": "perplexity", "score": 9.0,
-           "stderr": 0.5, "source": "s", "licence": "l"}  # fmt: skip
+           "stderr": 0.5, "unit": "perplexity", "source": "s", "licence": "l"}  # fmt: skip
     (made,), _ = on_lane([row], "w")
     assert made.quality == -9.0 and made.low is not None and made.high is not None
     assert made.low < made.quality < made.high < 0
