@@ -16,6 +16,8 @@ VERBS: dict[str, str] = {
     "report": "The answer of one run, as it was printed at its end.",
     "estimate": "Time, energy, carbon, water and money of one request.",
     "export": "Tables as CSV, JSON, Parquet, LaTeX or SQL.",
+    "figure": "A figure of the pages as SVG, PDF or PNG, fit for a paper.",
+    "publish": "Measured runs as a folder of plain files, to be loaded elsewhere.",
     "bundle": "One zip with everything that a paper's artifact needs.",
     "dashboard": "Look at the database in a browser.",
     "merge": "Add the facts of other databases.",

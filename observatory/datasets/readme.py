@@ -1,0 +1,179 @@
+"""The page of a published set: what was measured, how sure it is, and how to make it again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from observatory import __version__
+from observatory.records import CellStatus
+from observatory.units import show
+
+Facts = Mapping[str, list[dict[str, Any]]]
+FILES = {
+    "environment.json": "the machine as probed",
+    "runs.json": "runs: command, plan, code version, seed, sensor, its tick and limits",
+    "models.json": "architectures with exact counts",
+    "configurations.csv": "the software stack of each cell",
+    "peaks.csv": "ceilings of the machine, measured in the run",
+    "cells.csv": "every cell and how it ended, refusals and failures with their reason",
+    "windows.csv": "**facts**: every measured window, also those that a rule leaves out",
+    "summary.csv": "derived: median and 95 % interval of each point, level met, joules per token",
+    "fits.csv": "derived: idealized runtime and energy, with errors and ranges",
+    "findings.csv": "derived: which rule a row broke, why, what to do",
+    "plot.svg": "the picture below",
+    "SHA256SUMS": "`sha256sum -c SHA256SUMS`",
+}
+
+
+def text(
+    name: str, facts: Facts, summary: pd.DataFrame, fits: pd.DataFrame, findings: pd.DataFrame
+) -> str:
+    """Markdown. The same facts and version give the same text."""
+    sections = (
+        f"# {name}\n", _what(facts), _levels(summary), _machine(facts), _joules(facts, summary),
+        "![Time and energy of each token](plot.svg)\n", _again(name, facts),
+        _found(findings), _fits(fits), _files(),
+    )  # fmt: skip
+    return "\n".join(section for section in sections if section)
+
+
+def _what(facts: Facts) -> str:
+    cells = facts["cells.csv"]
+    ended: dict[str, int] = {}
+    for cell in cells:
+        ended[str(cell["status"])] = ended.get(str(cell["status"]), 0) + 1
+    how = ", ".join(f"{n} {status}" for status, n in sorted(ended.items()))
+    models = ", ".join(dict.fromkeys(row["name"] for row in facts["models.json"]))
+    random = any(row["weights"] == "random_weights" for row in facts["configurations.csv"])
+    lines = [
+        f"{models}: {len(facts['windows.csv'])} windows in {len(cells)} cells ({how}), "
+        f"{len(facts['runs.json'])} run(s).",
+    ]
+    if random:
+        lines.append(
+            "Weights are random where a row says `random_weights`: runtimes and joules are those "
+            "of the architecture, and nothing is said of what the model answers."
+        )
+    failed = [c for c in cells if c["status"] not in (CellStatus.OK, CellStatus.PLANNED)]
+    if failed:
+        lines += ["", "Not measured:", ""]
+        lines += [f"* {c['plan_key']}: {c['status']}: {c['error'] or 'no reason'}" for c in failed]
+    return "\n".join(lines) + "\n"
+
+
+def _levels(summary: pd.DataFrame) -> str:
+    asked = "profile" if "profile" in summary else None
+    if asked is None or summary.empty:
+        return ""
+    counts = summary["profile"].value_counts().sort_index()
+    said = ", ".join(f"{n} {level}" for level, n in counts.items())
+    return f"Protocol profile of the points: {said}.\n"
+
+
+def _machine(facts: Facts) -> str:
+    lines = ["## Machine", ""]
+    for row in facts["environment.json"]:
+        cores = row["cpu_physical_cores"] or row["cpu_logical_cores"]
+        lines.append(
+            f"* {row['cpu_model']}, {cores} cores, {show(row['memory_bytes'], 'memory_bytes')}"
+            f"{', virtualised' if row['virtualised'] else ''}; {row['operating_system']}, kernel "
+            f"{row['kernel']}, Python {row['python']}"
+        )
+        for device in row["devices"]:
+            limit = device.get("power_limit_w")
+            lines.append(
+                f"* {device['name']}, driver {device.get('driver') or 'unknown'}"
+                + (f", power limit {limit:g} W" if limit else "")
+            )
+        versions = ", ".join(f"{k} {v}" for k, v in sorted(row["libraries"].items()))
+        lines.append(f"* {versions}")
+    return "\n".join(lines) + "\n"
+
+
+def _joules(facts: Facts, summary: pd.DataFrame) -> str:
+    lines = ["## Energy", ""]
+    known = summary[summary["energy_j"].notna()] if "energy_j" in summary else summary.iloc[:0]
+    if known.empty:
+        reasons = sorted({str(w["energy_reason"]) for w in facts["windows.csv"]
+                          if w["energy_reason"]})  # fmt: skip
+        return (
+            "\n".join([*lines, "No joules: " + ("; ".join(reasons) or "no reason kept") + "."])
+            + "\n"
+        )
+    for (provenance, method, boundary), rows in known.groupby(
+        ["energy_provenance", "energy_method", "energy_boundary"], sort=True
+    ):
+        lines.append(
+            f"* {len(rows)} points **{provenance}** by `{method}`, boundary `{boundary}`, gross "
+            "(idle power is not taken off)"
+        )
+    missing = len(summary) - len(known)
+    if missing:
+        lines.append(f"* {missing} points without joules; `energy_reason` says why")
+    return "\n".join(lines) + "\n"
+
+
+def _again(name: str, facts: Facts) -> str:
+    lines = ["## Make it again", "", "```console"]
+    for version in dict.fromkeys(row["code_version"] for row in facts["runs.json"]):
+        commit = version.partition("+")[2].removesuffix("-dirty")
+        lines.append(f"$ git checkout {commit}" if commit else f"# inference-observatory {version}")
+    commands = list(dict.fromkeys(row["command"] for row in facts["runs.json"]))
+    lines += [f"$ .venv/bin/{command}" for command in commands]
+    database = _database(commands)
+    lines += [f"$ .venv/bin/observatory publish{database}", "```", ""]
+    dirty = [r["code_version"] for r in facts["runs.json"] if r["code_version"].endswith("-dirty")]
+    if dirty:
+        lines += [f"The checkout had changes that were not committed ({dirty[0]}).", ""]
+    hashes = ", ".join(dict.fromkeys(f"`{row['plan_hash']}`" for row in facts["runs.json"]))
+    lines += [
+        f"Plan {hashes} (in full in `runs.json`): the same command on the same machine makes the "
+        "same plan, in the same order. To look at these very numbers instead:", "",
+        "```console", f"$ .venv/bin/observatory import published results/published/{name}",
+        "$ .venv/bin/observatory show summary", "```", "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _database(commands: list[str]) -> str:
+    """The `--db` of the commands, so that publishing reads what they wrote."""
+    for command in commands:
+        try:
+            words = shlex.split(command)
+        except ValueError:
+            continue
+        for place, word in enumerate(words):
+            if word == "--db" and place + 1 < len(words):
+                return f" --db {shlex.quote(words[place + 1])}"
+            if word.startswith("--db="):
+                return f" --db {shlex.quote(word.partition('=')[2])}"
+    return ""
+
+
+def _found(findings: pd.DataFrame) -> str:
+    lines = ["## What the audit found", ""]
+    if findings.empty:
+        return "\n".join([*lines, "Nothing."]) + "\n"
+    for (severity, rule), rows in findings.groupby(["severity", "rule"], sort=True):
+        lines.append(f"* {len(rows)} × `{rule}` ({severity}): {rows['remedy'].iloc[0]}")
+    return "\n".join(lines) + "\n"
+
+
+def _fits(fits: pd.DataFrame) -> str:
+    if fits.empty:
+        return "No idealized runtime was fitted: too few points of one configuration.\n"
+    return f"{len(fits)} fits of idealized runtime and joules stand in `fits.csv`.\n"
+
+
+def _files() -> str:
+    rows = [f"| `{name}` | {what} |" for name, what in FILES.items()]
+    return "\n".join([
+        "## Files", "", "| file | what |", "|---|---|", *rows, "",
+        "SI units; an empty cell is missing, with its reason in a column beside it. Host and user "
+        "names and paths are left out, and a card's UUID is replaced by a hash of it.",
+        f"Written by inference-observatory {__version__}; licence as the project's (Apache-2.0).",
+    ]) + "\n"  # fmt: skip
