@@ -2,22 +2,32 @@
 
 A prior gives shapes, not truth: the planner learns the launch floor and the efficiency itself, so a
 plain roofline is enough. Any two callables will do; `roofline_prior` makes them from an
-architecture and a hardware row (METHOD 4).
+architecture and a hardware row (METHOD 4), and `calibrated_prior` narrows its scale by what fits of
+other models on the same device reached (`observatory.priors` finds those in a store).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from observatory.catalog.architecture import Architecture
 from observatory.catalog.hardware import Hardware
 from observatory.runtime import roofline
+from observatory.runtime.fit import Fit
 from observatory.runtime.observations import FloatArray
 
 TimeOf = Callable[[FloatArray], FloatArray]
+_BETWEEN_SD = 0.15  # of log scale between models on one stack, before two are seen (ours)
+_BETWEEN_WEIGHT = 2.0  # models that this guess counts for (ours)
+_DEVICES_SD = 0.1  # more for each doubling of devices: on V100, 16 for 1 moved it by 0.39 (ours)
+_SIZE_SD = 0.05  # more for each doubling of parameters (ours)
+_PROBES = 16
+_ABOVE_FLOOR = 3.0  # prefills of fewer floors say little of the compute bound
+_ORDER = 4  # of the norm that joins floor and bound
 
 
 @dataclass(frozen=True)
@@ -64,3 +74,63 @@ def ignorant_prior(knee_s: float) -> Prior:
         return np.asarray(prompt, dtype=np.float64) * (knee_s / 200)
 
     return Prior(prefill, None, 1.0, 1.2, "none", tilt_sd=0.5)
+
+
+@dataclass(frozen=True)
+class SeenScale:
+    """What one fit reached: prefill time over roofline where compute binds, and on what."""
+
+    scale: float
+    devices: int
+    parameters: float
+
+
+def seen_scale(
+    fitted: Fit, arch: Architecture, hw: Hardware, dtype: str, devices: int
+) -> SeenScale | None:
+    """The median over prompts of (alpha^4 - floor^4)^(1/4) / roofline; None if launches bind all.
+
+    The floor is the shorter of the shortest prefill and a decode step. Prompts are spread evenly in
+    their logarithm over the measured range; those near the floor say nothing and are left out.
+    """
+    batch = fitted.ranges.batch[0]
+    prompts = np.geomspace(*fitted.ranges.prompt, _PROBES)
+    alpha = fitted.curve(prompts * batch)
+    floor = min(float(alpha.min()), fitted.b0_s)
+    told = alpha >= _ABOVE_FLOOR * floor
+    if not told.any():
+        return None
+    bound = roofline.prefill_time(arch, hw, prompts[told], batch, dtype, devices).time_s
+    scale = float(np.median((alpha[told] ** _ORDER - floor**_ORDER) ** (1 / _ORDER) / bound))
+    return SeenScale(scale, devices, float(arch.active_matmul_parameters))
+
+
+def calibrated_prior(
+    prior: Prior, seen: Sequence[SeenScale], devices: int, parameters: float
+) -> Prior:
+    """The prior with its scale drawn to what other fits reached; unchanged where there are none.
+
+    log scale is normal with an unknown mean; each fit tells of it with the spread between models,
+    more where devices or size differ. The spread is learned from the fits too, starting from a
+    guess that counts as two of them. Ten fits that agree still leave the spread between models.
+    """
+    if not seen:
+        return prior
+    logs = np.log([s.scale for s in seen])
+    deviations = float(np.sum((logs - logs.mean()) ** 2))
+    between = (_BETWEEN_WEIGHT * _BETWEEN_SD**2 + deviations) / (_BETWEEN_WEIGHT + len(logs) - 1)
+    weights = np.array([1 / (between + _unlike(s, devices, parameters)) for s in seen])
+    before = 1 / (prior.scale_sd**2 - _BETWEEN_SD**2)
+    known = before + float(weights.sum())
+    centre = (before * math.log(prior.scale) + float(weights @ logs)) / known
+    fits = f"{len(seen)} fit{'s' if len(seen) > 1 else ''} of the store"
+    return replace(
+        prior, scale=math.exp(centre), scale_sd=math.sqrt(1 / known + between),
+        source=f"{prior.source}, scaled by {fits}",
+    )  # fmt: skip
+
+
+def _unlike(seen: SeenScale, devices: int, parameters: float) -> float:
+    """Variance of log scale that other device counts and sizes add."""
+    doublings = math.log2(seen.devices / devices), math.log2(seen.parameters / parameters)
+    return (_DEVICES_SD * doublings[0]) ** 2 + (_SIZE_SD * doublings[1]) ** 2
