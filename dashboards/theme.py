@@ -10,7 +10,7 @@ import streamlit as st
 
 from observatory.exports import tables
 from observatory.exports.columns import bounds_of, quantity_of, scale_of
-from observatory.figures.style import shorten
+from observatory.figures.naming import names as names
 from observatory.footprint import Bill
 from observatory.units import MISSING, show_interval
 
@@ -108,17 +108,6 @@ def readable(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _rounded(column: pd.Series[Any]) -> pd.Series[Any]:
     return column.map(lambda v: v if pd.isna(v) else float(f"{v:.3g}"))
-
-
-def names(rows: pd.DataFrame) -> list[str]:
-    """Model names; with the configuration where a model has more than one."""
-    several = rows.groupby("model")["configuration_key"].transform("nunique")
-    return [
-        str(model) if n == 1 else f"{model} · {shorten(str(configuration), 40)}"
-        for model, configuration, n in zip(
-            rows["model"], rows["configuration"], several, strict=True
-        )
-    ]
 
 
 def shapes() -> None:

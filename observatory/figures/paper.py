@@ -1,0 +1,80 @@
+"""A page's figure made fit for paper: white, black axes, column width, type of 7.5 points.
+
+Colours stay those of `style` (Okabe and Ito, told apart by the colour-blind), and what a colour
+says is said by a shape or a label too, so that a figure survives black-and-white print.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from observatory.errors import UnknownNameError
+from observatory.figures.style import shorten
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+PX_PER_IN = 96  #: CSS pixels; 72 points of a PDF
+#: widths in inches: one column of two, and a whole page
+WIDTHS = {"column": 3.4, "page": 7.0}
+FONT_PX = 10  #: 7.5 pt
+MARKER = 0.6  #: markers of a page over those of a screen
+LABEL_CHARACTERS = {"column": 26, "page": 48}
+INK, GRID = "#000000", "#E3E3E3"
+FONT = "DejaVu Sans, Liberation Sans, Arial, Helvetica, sans-serif"
+
+
+def for_paper(figure: go.Figure, width: str = "column") -> go.Figure:
+    """A copy of `figure` for a column or a page of a paper. Raises UnknownNameError for the width.
+
+    Traces, axes and units are those of the page; only looks change. Category labels are cut to what
+    the width holds.
+    """
+    if width not in WIDTHS:
+        raise UnknownNameError("width", width, list(WIDTHS), f"one of {', '.join(WIDTHS)}")
+    import plotly.graph_objects as go
+
+    made = go.Figure(figure)
+    px = round(WIDTHS[width] * PX_PER_IN)
+    height = round(0.8 * (made.layout.height or 360))
+    axis: dict[str, Any] = {
+        "showline": True, "linecolor": INK, "linewidth": 0.75, "ticks": "outside", "ticklen": 3,
+        "tickwidth": 0.75, "tickcolor": INK, "gridcolor": GRID, "gridwidth": 0.5,
+        "title": {"standoff": 6, "font": {"size": FONT_PX}}, "tickfont": {"size": FONT_PX - 1},
+    }  # fmt: skip
+    made.update_layout(
+        template="none", width=px, height=min(height, round(1.25 * px)), paper_bgcolor="white",
+        plot_bgcolor="white", font={"family": FONT, "size": FONT_PX, "color": INK},
+        margin={"l": 6, "r": 10, "t": 26 if _named(made) > 1 else 8, "b": 6},
+        showlegend=_named(made) > 1,
+    )  # fmt: skip
+    made.update_layout(legend={"font": {"size": FONT_PX - 1}, "itemsizing": "constant",
+                               "bgcolor": "rgba(255,255,255,0)"})  # fmt: skip
+    made.update_xaxes(**axis)
+    made.update_yaxes(**axis)
+    for trace in made.data:
+        _slimmer(trace, LABEL_CHARACTERS[width])
+    made.update_annotations(font={"size": FONT_PX - 1})
+    return made
+
+
+def _named(figure: go.Figure) -> int:
+    """How many traces stand in the legend."""
+    return sum(t.showlegend is not False and bool(t.name) for t in figure.data)
+
+
+def _slimmer(trace: Any, characters: int) -> None:
+    marker: Any = getattr(trace, "marker", None)
+    if marker is not None and trace.type == "scatter" and isinstance(marker.size, int | float):
+        marker.size = max(4, round(MARKER * marker.size, 1))
+        if marker.line.width:
+            marker.line.width = 1.25
+    for name in ("error_x", "error_y"):
+        bars = getattr(trace, name, None)
+        if bars is not None and bars.array is not None:
+            bars.thickness, bars.width = 1, 2
+    for name in ("x", "y"):
+        values = getattr(trace, name, None)
+        if values is not None and any(isinstance(v, str) for v in values):
+            setattr(trace, name, [shorten(v, characters) if isinstance(v, str) else v
+                                  for v in values])  # fmt: skip
