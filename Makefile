@@ -32,7 +32,7 @@ benchmark: $(VENV)/.benchmark  ## measure on this machine and store the answer (
 	$(BIN)/run-benchmark $(ARGS)
 
 dashboard: $(VENV)/.dashboard  ## look at the database in a browser
-	$(BIN)/observatory dashboard $(ARGS)
+	$(BIN)/observatory dashboard --published $(ARGS)
 
 test: $(VENV)/.test  ## run the tests
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)

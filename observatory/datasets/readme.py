@@ -111,9 +111,10 @@ def _joules(facts: Facts, summary: pd.DataFrame) -> str:
             f"* {len(rows)} points **{provenance}** by `{method}`, boundary `{boundary}`, gross "
             "(idle power is not taken off)"
         )
-    missing = len(summary) - len(known)
-    if missing:
-        lines.append(f"* {missing} points without joules; `energy_reason` says why")
+    missing = summary[summary["energy_j"].isna()]
+    if len(missing):
+        reasons = "; ".join(sorted(set(missing["energy_reason"].dropna().astype(str))))
+        lines.append(f"* {len(missing)} points without joules: {reasons or 'no reason kept'}")
     return "\n".join(lines) + "\n"
 
 

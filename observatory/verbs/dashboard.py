@@ -32,13 +32,16 @@ INSTALL = "pip install 'inference-observatory[dashboard]'"
     help="Address to listen on. Everyone who reaches it can read the database.",
 )
 @click.option("--browser", is_flag=True, help="Open a browser, too.")
+@click.option("--published", is_flag=True, help="First load the published sets and shipped rows.")
 @options.database
-def command(port: int, host: str, browser: bool, db: str) -> None:
+def command(port: int, host: str, browser: bool, published: bool, db: str) -> None:
     """Look at the database in a browser, until Ctrl-C. The database is opened read-only.
 
     No telemetry and no request to any other host, by the server or by the pages.
     """
     script = app_path()
+    if published:
+        _load_published(db)
     check_database(db)
     check_port(host, port)
     if host not in LOCAL:
@@ -47,6 +50,17 @@ def command(port: int, host: str, browser: bool, db: str) -> None:
     command_line = streamlit_command(script, host, port, browser)
     # the process becomes Streamlit, so that signals and the exit code are Streamlit's
     os.execv(command_line[0], command_line)  # noqa: S606
+
+
+def _load_published(db: str) -> None:
+    """Fill the database with what is shipped; one that cannot be written is shown as it is."""
+    from observatory.errors import ObservatoryError
+    from observatory.verbs.published import import_published
+
+    try:
+        import_published([], db)
+    except ObservatoryError as error:
+        click.echo(f"note: the published sets were not loaded: {error}", err=True)
 
 
 def app_path() -> Path:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from observatory.importing import ImportReport
 
 MAX_FILES = 10_000
+PUBLISHED = "published"  #: a source that is no reader: folders that `observatory publish` wrote
 SHOWN = 20  #: files that a person is shown each by itself; more are added up by source
 
 
@@ -42,9 +43,17 @@ def command(
     A PATH may be a folder: files that no reader knows are then passed over and counted. Importing
     the same file again adds nothing. Exit code 1 when rows were rejected, 2 when a file could not
     be read: of that file nothing is stored.
+
+    `import published [FOLDER]...` loads what `observatory publish` wrote; without a FOLDER the sets
+    in results/published and the openly licensed rows that ship with this package.
     """
     from observatory.importers.registry import READERS
 
+    if paths[:1] == (PUBLISHED,):
+        from observatory.verbs.published import import_published
+
+        import_published([Path(p) for p in paths[1:]], db, json_)
+        return 0
     if list_:
         _list(READERS, json_)
         return 0
@@ -73,6 +82,7 @@ def command(
 
 
 def _list(readers: dict[str, tuple[str, str]], json_: bool) -> None:
+    readers = {**readers, PUBLISHED: ("", "a folder that `observatory publish` wrote")}
     if json_:
         options.print_json({name: text for name, (_, text) in readers.items()})
         return
