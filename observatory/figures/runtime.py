@@ -17,7 +17,7 @@ MEASURED, IDEALIZED, ROOFLINE = "measured", "idealized (fit)", "roofline (bound)
 
 
 def point_label(row: Mapping[Any, Any]) -> str:
-    """A measured point in words: `decode 16 from 512`, `prefill 256`, `128 + 32`."""
+    """A measured point in words: `decode 16 from 512`, `prefill 256`, `request 128 + 32`."""
 
     def whole(name: str) -> str:
         value = row.get(name)
@@ -28,7 +28,8 @@ def point_label(row: Mapping[Any, Any]) -> str:
         return f"prefill {whole('prompt_tokens')}{batch}"
     if row["phase"] == "decode":
         return f"decode {whole('output_tokens')} from {whole('context_tokens')}{batch}"
-    return f"{row['phase']} {whole('prompt_tokens')} + {whole('output_tokens')}{batch}"
+    what = {"e2e": "request"}.get(str(row["phase"]), row["phase"])
+    return f"{what} {whole('prompt_tokens')} + {whole('output_tokens')}{batch}"
 
 
 def measured_idealized_roofline(rows: pd.DataFrame) -> go.Figure:
@@ -49,7 +50,8 @@ def measured_idealized_roofline(rows: pd.DataFrame) -> go.Figure:
     low, high = style.plain(rows["runtime_low_s"]), style.plain(rows["runtime_high_s"])
     figure.add_scatter(
         x=measured, y=labels, mode="markers", name=f"{MEASURED} (hollow: held out)",
-        marker={"color": style.BLUE, "symbol": held, "size": 10, "line": {"width": 2}},
+        marker={"color": style.BLUE, "symbol": held, "size": 10,
+                "line": {"width": 2, "color": style.BLUE}},
         error_x=style.error_bars(measured, low, high),
         text=[show_interval(a, m, b, "runtime_s")
               for a, m, b in zip(low, measured, high, strict=True)],
@@ -57,14 +59,15 @@ def measured_idealized_roofline(rows: pd.DataFrame) -> go.Figure:
     )  # fmt: skip
     for name, column, colour, shape in (
         (IDEALIZED, "idealized_s", style.VERMILLION, "diamond-open"),
-        (ROOFLINE, "roofline_s", style.GREY, "line-ns-open"),
+        (ROOFLINE, "roofline_s", style.ORANGE, "line-ns-open"),
     ):
         known = [(label, row[column]) for label, row in zip(labels, points, strict=True)
                  if row[column] is not None and not pd.isna(row[column])]  # fmt: skip
         if known:
             figure.add_scatter(
                 x=[v for _, v in known], y=[label for label, _ in known], mode="markers", name=name,
-                marker={"color": colour, "symbol": shape, "size": 11, "line": {"width": 2}},
+                marker={"color": colour, "symbol": shape, "size": 11,
+                        "line": {"width": 2, "color": colour}},
                 text=[show(v, "runtime_s") for _, v in known],
                 hovertemplate=f"%{{y}}: %{{text}}<extra>{name}</extra>",
             )  # fmt: skip
@@ -88,13 +91,14 @@ def request_by_configuration(rows: pd.DataFrame) -> go.Figure:
     total = [float(v) for v in rows["runtime_s"]]
     figure = go.Figure()
     figure.add_bar(y=names, x=list(rows["prefill_s"]), name="prefill", orientation="h",
-                   marker={"color": style.SKY},
+                   marker={"color": style.BLUE},
                    text=[show(v, "runtime_s") for v in rows["prefill_s"]], textposition="none",
                    hovertemplate="%{y}: %{text}<extra>prefill</extra>")  # fmt: skip
     figure.add_bar(y=names, x=list(rows["decode_s"]), name="decode", orientation="h",
-                   marker={"color": style.BLUE},
+                   marker={"color": style.SKY},
                    error_x=style.error_bars(total, style.plain(rows["runtime_low_s"]),
-                                            style.plain(rows["runtime_high_s"])),
+                                            style.plain(rows["runtime_high_s"]))
+                   | {"color": style.BLUE, "thickness": 2},
                    text=[show(v, "runtime_s") for v in rows["decode_s"]], textposition="none",
                    hovertemplate="%{y}: %{text}<extra>decode</extra>")  # fmt: skip
     bound = [(n, v) for n, v in zip(names, style.plain(rows["roofline_s"]), strict=True)
@@ -103,7 +107,7 @@ def request_by_configuration(rows: pd.DataFrame) -> go.Figure:
         figure.add_scatter(
             y=[n for n, _ in bound], x=[v for _, v in bound], mode="markers", name=ROOFLINE,
             marker={"symbol": "line-ns-open", "size": 18, "color": style.ORANGE,
-                    "line": {"width": 3}},
+                    "line": {"width": 3, "color": style.ORANGE}},
             text=[show(v, "runtime_s") for _, v in bound],
             hovertemplate="%{y}: %{text}<extra>roofline</extra>",
         )  # fmt: skip

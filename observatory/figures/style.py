@@ -30,7 +30,6 @@ SYMBOLS = {
 }
 LARGEST = 5000  #: points a chart, at most
 ROW_PX = 26
-SI = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
 
 
 def graph_objects() -> Any:
@@ -73,7 +72,9 @@ def axis_label(quantity: str) -> str:
 def log_axis(label: str, values: Iterable[float | None]) -> dict[str, Any]:
     """A logarithmic axis: ticks at decades, or at 1-2-5 where the data span less than two.
 
-    Raises InputError for values of zero or less, which have no place on it.
+    Values stay in SI; ticks are written in the prefix in which the middle of the data reads well,
+    which stands on the axis: `Runtime (ms)`. Raises InputError for values of zero or less, which
+    have no place on it.
     """
     known = [v for v in values if v is not None and math.isfinite(v)]
     if any(v <= 0 for v in known):
@@ -82,8 +83,23 @@ def log_axis(label: str, values: Iterable[float | None]) -> dict[str, Any]:
     if known:
         wide = max(known) >= 100 * min(known)
         ticks = _decades(min(known), max(known)) if wide else _one_two_five(min(known), max(known))
-        axis |= {"tickmode": "array", "tickvals": ticks, "ticktext": [si(t) for t in ticks]}
+        factor, shown = readable(label, math.sqrt(min(known)) * math.sqrt(max(known)))
+        axis["title"] = {"text": shown}
+        axis |= {"tickmode": "array", "tickvals": ticks,
+                 "ticktext": [tick(t / factor) for t in ticks]}  # fmt: skip
     return axis
+
+
+def readable(label: str, value: float) -> tuple[float, str]:
+    """(factor, label) in the prefix in which `value` reads well: `Runtime (s)`, 0.02 ->
+    (0.001, `Runtime (ms)`). A unit that `units` does not know, such as tokens, stays."""
+    head, bracket, unit = label.removesuffix(")").rpartition("(")
+    symbol, per, rest = unit.partition("/")
+    scales = next((u.scales for u in UNITS.values() if symbol == u.symbol != ""), None)
+    if not bracket or not label.endswith(")") or scales is None:
+        return 1.0, label
+    factor, scaled = next(((f, s) for f, s in scales if value >= f), scales[-1])
+    return factor, f"{head}({scaled}{per}{rest})"
 
 
 def _decades(low: float, high: float) -> list[float]:
@@ -100,10 +116,9 @@ def _one_two_five(low: float, high: float) -> list[float]:
     return inside if len(inside) >= 2 else [float(f"{low:.2g}"), float(f"{high:.2g}")]
 
 
-def si(value: float) -> str:
-    """A tick with an SI prefix, `20m` for 0.02; the unit stands on the axis."""
-    factor, prefix = next(((f, p) for f, p in SI if abs(value) >= f * 0.9995), SI[-1])
-    return f"{value / factor:g}{prefix}"
+def tick(value: float) -> str:
+    """A number on an axis: `0.02`, `5`, `20,000`; the unit stands on the axis."""
+    return f"{value:,.0f}" if 1000 <= value < 1e9 else f"{value:.6g}"
 
 
 def linear_axis(label: str, zero: bool = True) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def test_without_a_zone_three_named_examples_are_billed(page: Opener, filled: Pa
     for trace in carbon["data"]:  # type: ignore[attr-defined]
         assert trace["y"] == list(EXAMPLE_ZONES)
     assert "three **examples**" in words(app)
-    assert carbon["layout"]["xaxis"]["title"]["text"] == "Carbon (gCO2e)"  # type: ignore[index]
+    assert carbon["layout"]["xaxis"]["title"]["text"] == "Carbon (mgCO2e)"  # type: ignore[index]
 
 
 def test_a_permalink_restores_the_scenario_and_its_numbers(page: Opener, filled: Path) -> None:

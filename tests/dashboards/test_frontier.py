@@ -29,7 +29,7 @@ def test_points_are_those_of_the_command_line(page: Opener, filled: Path) -> Non
     named = {text for text in marks["text"] if text}
     assert named == {p.model for p in group.points if p.on_frontier}
     assert marks["error_x"]["visible"]  # no bare point
-    assert figure["layout"]["xaxis"]["title"]["text"] == "Carbon (gCO2e)"
+    assert figure["layout"]["xaxis"]["title"]["text"] == "Carbon (µgCO2e)"
 
 
 def test_a_cost_that_no_zone_moves_is_drawn_once(page: Opener, filled: Path) -> None:

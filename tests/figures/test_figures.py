@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from observatory import answers
 from observatory.errors import InputError
-from observatory.figures import bills, ladder, phases, runtime, style, tradeoff
+from observatory.figures import bills, labels, ladder, phases, runtime, style, tradeoff
 from observatory.store.database import open_read_only
 from tests import synthetic
 
@@ -51,7 +51,9 @@ def test_measured_idealized_roofline_are_three_traces_in_seconds(rows: pd.DataFr
     hollow = [s == "circle-open" for s in measured["marker"]["symbol"]]
     assert hollow == list(rows["role"] == "heldout")
     axis = made["layout"]["xaxis"]
-    assert axis["title"]["text"] == "Runtime (s)" and axis["type"] == "log"
+    assert axis["title"]["text"] == "Runtime (ms)" and axis["type"] == "log"
+    written = [float(t.replace(",", "")) / 1000 for t in axis["ticktext"]]
+    assert written == pytest.approx(axis["tickvals"])  # in the unit of the title
     assert all(math.log10(t) == round(math.log10(t)) for t in axis["tickvals"])  # decades
 
 
@@ -67,7 +69,7 @@ def test_bills_carry_interval_unit_and_shape_of_provenance() -> None:
     assert trace["marker"]["symbol"] == ["triangle-up"] * 2  # estimated
     assert trace["error_x"]["array"] == pytest.approx([0.008] * 2)
     assert trace["error_x"]["arrayminus"] == pytest.approx([0.001] * 2)
-    assert made["layout"]["xaxis"]["title"]["text"] == "Carbon (gCO2e)"
+    assert made["layout"]["xaxis"]["title"]["text"] == "Carbon (mgCO2e)"
 
 
 def test_a_missing_bill_is_not_drawn_as_zero() -> None:
@@ -129,8 +131,41 @@ def test_a_log_axis_refuses_zero() -> None:
         style.log_axis("x", [0.0, 1.0])
 
 
-def test_si_ticks() -> None:
-    assert [style.si(v) for v in (0.02, 1, 2e-4, 5e3)] == ["20m", "1", "200µ", "5k"]
+@pytest.mark.parametrize(
+    ("label", "value", "expected"),
+    [
+        ("Runtime (s)", 0.02, (1e-3, "Runtime (ms)")),
+        ("Runtime (s)", 300.0, (1.0, "Runtime (s)")),
+        ("Energy (J/token)", 0.03, (1e-3, "Energy (mJ/token)")),
+        ("Energy (Wh)", 2e-5, (1e-6, "Energy (µWh)")),
+        ("Carbon (gCO2e)", 5e3, (1e3, "Carbon (kgCO2e)")),
+        ("Cost ($)", 1e-5, (1e-6, "Cost (µ$)")),
+        ("Prompt (token)", 5e3, (1.0, "Prompt (token)")),
+        ("Ratio to the base", 0.01, (1.0, "Ratio to the base")),
+    ],
+)
+def test_an_axis_says_the_prefix_of_its_ticks(
+    label: str, value: float, expected: tuple[float, str]
+) -> None:
+    assert style.readable(label, value) == expected
+
+
+def test_ticks_are_plain_numbers() -> None:
+    assert [style.tick(v) for v in (0.02, 1.0, 5e3, 2e6)] == ["0.02", "1", "5,000", "2,000,000"]
+
+
+def test_labels_of_the_frontier_do_not_cover_one_another() -> None:
+    points = [("a-long-model-name", 100.0, 100.0), ("another-long-name", 112.0, 104.0),
+              ("third-long-name", 118.0, 109.0), ("", 50.0, 50.0)]  # fmt: skip
+    bars = [labels.Box(0, 300, y - 1, y + 1) for _, _, y in points]
+    placed = labels.place(points, bars)
+    assert placed[3][0] == "" and [text for text, _ in placed[:2]] == [p[0] for p in points[:2]]
+    boxes = [labels.around(text, x, y, where) for (text, where), (_, x, y) in
+             zip(placed, points, strict=True) if text]  # fmt: skip
+    assert all(a.overlap(b) == 0 for i, a in enumerate(boxes) for b in boxes[:i])
+    # where there is no room at all, the later name is left out and not drawn over
+    crowd = labels.place([("x" * 30, 0.0, 0.0)] * 20, [])
+    assert 0 < sum(1 for text, _ in crowd if text) < 20
 
 
 def test_plotly_is_imported_only_when_a_figure_is_made() -> None:

@@ -1,0 +1,60 @@
+"""Where a label stands beside its point, so that it covers no other label, point or bar."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+CHARACTER_PX, LINE_PX, GAP_PX = 6.6, 15.0, 7.0
+#: plotly's `textposition` -> the label's centre, in widths right of and heights above the point
+POSITIONS = {
+    "top center": (0.0, 1.0), "bottom center": (0.0, -1.0), "top left": (-1.0, 1.0),
+    "bottom right": (1.0, -1.0), "top right": (1.0, 1.0), "bottom left": (-1.0, -1.0),
+    "middle right": (1.0, 0.0), "middle left": (-1.0, 0.0),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in pixels, y upwards."""
+
+    left: float
+    right: float
+    bottom: float
+    top: float
+
+    def overlap(self, other: Box) -> float:
+        """The area shared with another, in square pixels."""
+        width = min(self.right, other.right) - max(self.left, other.left)
+        height = min(self.top, other.top) - max(self.bottom, other.bottom)
+        return max(0.0, width) * max(0.0, height)
+
+
+def around(text: str, x: float, y: float, position: str) -> Box:
+    """The box of a label at a point."""
+    width, (right, up) = CHARACTER_PX * len(text), POSITIONS[position]
+    half, tall = width / 2, LINE_PX / 2
+    cx, cy = x + right * (half + GAP_PX), y + up * (tall + GAP_PX)
+    return Box(cx - half, cx + half, cy - tall, cy + tall)
+
+
+def place(
+    labels: Sequence[tuple[str, float, float]], obstacles: Sequence[Box]
+) -> list[tuple[str, str]]:
+    """(text, `textposition`) of each label (text, x, y in pixels); the first take their pick.
+
+    A label takes the first position that covers nothing, else the one that covers least of the
+    obstacles and no other label. It is left out ("") where every position would cover a label.
+    """
+    taken: list[Box] = []
+    made = []
+    for text, x, y in labels:
+        boxes = {position: around(text, x, y, position) for position in POSITIONS}
+        free = [p for p, box in boxes.items() if not any(box.overlap(b) for b in taken)]
+        if not text or not free:
+            made.append(("", "top center"))
+            continue
+        best = min(free, key=lambda p: sum(boxes[p].overlap(b) for b in obstacles))
+        taken.append(boxes[best])
+        made.append((text, best))
+    return made
