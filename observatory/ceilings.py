@@ -18,6 +18,7 @@ from observatory.catalog.architecture import Architecture
 from observatory.catalog.hardware import Hardware
 from observatory.errors import InputError, UnknownNameError
 from observatory.runtime import roofline
+from observatory.runtime.terms import Experts
 from observatory.store import schema
 
 MEASURED_HERE = "measured on this machine"
@@ -60,11 +61,29 @@ class Ceilings:
             self._known[key] = self._find(*key)
         return self._known[key]
 
-    def _find(self, configuration_key: str, environment_key: str) -> Ceiling | None:
+    def architecture(self, configuration_key: str) -> Architecture | None:
+        """What a configuration runs; None for a family that the catalogue does not know."""
         row = self._configurations[configuration_key]
         try:
-            architecture = Architecture.from_config(dict(row["config"]), name=row["model_name"])
+            return Architecture.from_config(dict(row["config"]), name=row["model_name"])
         except InputError:
+            return None
+
+    def mixtures(self) -> dict[str, Experts]:
+        """Configurations of mixtures of experts, with how many experts a token meets."""
+        known = {key: self.architecture(key) for key in self._configurations}
+        return {
+            key: Experts(architecture.experts, architecture.moe.top_k)
+            for key, architecture in known.items()
+            if architecture is not None
+            and architecture.moe is not None
+            and architecture.moe.top_k < architecture.experts
+        }
+
+    def _find(self, configuration_key: str, environment_key: str) -> Ceiling | None:
+        row = self._configurations[configuration_key]
+        architecture = self.architecture(configuration_key)
+        if architecture is None:
             return None
         found = self._hardware(row, environment_key)
         if found is None:

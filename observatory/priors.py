@@ -8,6 +8,7 @@ from observatory.catalog.architecture import Architecture
 from observatory.catalog.hardware import Hardware
 from observatory.catalog.weights import weight_format
 from observatory.ceilings import Ceilings
+from observatory.fitting import DEFAULT_RECIPE
 from observatory.runtime.fit import Fit
 from observatory.runtime.prior import (
     Prior,
@@ -60,7 +61,8 @@ def stored_scales(
     query = (
         select(f.c.configuration_key, f.c.environment_key, f.c.parameters, c.c.dtype)
         .join(c, f.c.configuration_key == c.c.key)
-        .where(f.c.quantity == "runtime_s", c.c.quantization == quantization)
+        .where(f.c.quantity == "runtime_s", f.c.recipe == DEFAULT_RECIPE)
+        .where(c.c.quantization == quantization)
         .order_by(f.c.id)
     )
     if backend is not None:

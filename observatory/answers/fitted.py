@@ -11,6 +11,7 @@ from sqlalchemy import Engine, select
 from observatory.answers.names import label
 from observatory.answers.tables import summary
 from observatory.derive import plain_rows
+from observatory.fitting import DEFAULT_RECIPE
 from observatory.runtime.fit import Fit
 from observatory.runtime.observations import PHASES, Observation, rows_of
 from observatory.store import reader, schema
@@ -19,10 +20,17 @@ DEFAULT_REQUEST = (128, 64)
 
 
 def fits(
-    engine: Engine, quantity: str | None = "runtime_s", keys: Sequence[str] | None = None
+    engine: Engine,
+    quantity: str | None = "runtime_s",
+    keys: Sequence[str] | None = None,
+    recipe: str | None = DEFAULT_RECIPE,
 ) -> pd.DataFrame:
     """Fits with the names of their configurations (only those of `keys`, where given);
-    `parameters` as a plain dict."""
+    `parameters` as a plain dict.
+
+    Of the recipe that everything is answered with; with `recipe` None, also those that were stored
+    beside it.
+    """
     f, c, m = schema.fit, schema.configuration, schema.model
     facts = [column for column in c.c if column.key not in ("key", "model_key")]
     query = (
@@ -35,6 +43,8 @@ def fits(
         query = query.where(f.c.quantity == quantity)
     if keys is not None:
         query = query.where(f.c.configuration_key.in_(keys))
+    if recipe is not None:
+        query = query.where(f.c.recipe == recipe)
     rows = reader.frame(engine, query)
     rows.insert(1, "configuration", [label(row) for row in plain_rows(rows)])
     return rows

@@ -30,7 +30,7 @@ def command(what: str, run_id: str | None, db: str, json_: bool) -> None:
         "summary": lambda: answers.summary(engine),
         "runs": lambda: answers.runs(engine),
         "cells": lambda: answers.cells(engine, run_id),
-        "fits": lambda: answers.fits(engine, None),
+        "fits": lambda: answers.fits(engine, None, recipe=None),
         "findings": lambda: answers.findings(engine),
     }[what]()
     rows = list(plain_rows(frame))
