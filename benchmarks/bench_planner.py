@@ -34,14 +34,18 @@ def observations_of(launch: Launch) -> list[Observation]:
     ]
 
 
-def prior_of(launch: Launch, device: str) -> Prior:
-    """The plain roofline of the shape that the launch's arguments state."""
-    arch = Architecture.from_config({
+def architecture_of(launch: Launch) -> Architecture:
+    """The shape that a launch's arguments state, read as a GPT-2's."""
+    return Architecture.from_config({
         "model_type": "gpt2", "n_layer": launch.whole("num_layers"),
         "n_embd": launch.whole("hidden_size"), "n_head": launch.whole("num_attention_heads"),
         "n_inner": launch.whole("ffn_hidden_size"), "vocab_size": 50257, "n_positions": 2048,
     })  # fmt: skip
-    return roofline_prior(arch, lookup(device), "fp16", launch.devices)
+
+
+def prior_of(launch: Launch, device: str) -> Prior:
+    """The plain roofline of the shape that the launch's arguments state."""
+    return roofline_prior(architecture_of(launch), lookup(device), "fp16", launch.devices)
 
 
 def logs(root: Path) -> list[tuple[str, str, Launch]]:

@@ -42,7 +42,8 @@ def test_the_fits_of_the_device_scale_the_roofline(engine: Engine) -> None:
     assert sorted(scales) == pytest.approx(sorted([first, second]), rel=0.25)
     assert 1.6 < made.scale < max(scales)
     prompts = np.array([16.0, 1024.0])
-    assert made.prefill_s(prompts) == pytest.approx(plain.prefill_s(prompts))
+    shape = made.prefill_s(prompts) / plain.prefill_s(prompts)
+    assert shape == pytest.approx(np.ones(2), abs=0.15) and shape[0] != shape[1]
 
 
 def _bound(name: str) -> float:

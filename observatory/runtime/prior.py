@@ -2,8 +2,8 @@
 
 A prior gives shapes, not truth: the planner learns the launch floor and the efficiency itself, so a
 plain roofline is enough. Any two callables will do; `roofline_prior` makes them from an
-architecture and a hardware row (METHOD 4), and `calibrated_prior` narrows its scale by what fits of
-other models on the same device reached (`observatory.priors` finds those in a store).
+architecture and a hardware row (METHOD 4), and `calibrated_prior` draws its scale and shape to what
+fits of other models on the same device reached (`observatory.priors` finds those in a store).
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class Prior:
     `scale` is what `prefill_s` is expected to be multiplied with (1/efficiency of a roofline),
     `scale_sd` how unsure that is, as a standard deviation of its logarithm. `tilt_sd` is how much
     the compute-bound part may grow, by the longest prompt, beyond or below what `prefill_s` says:
-    attention's p² where it is not known.
+    attention's p² where it is not known. `overlaps` says whether launching runs ahead of the
+    device, so that the larger of the two counts; where one processor does both, they add up.
     """
 
     prefill_s: TimeOf
@@ -46,6 +47,7 @@ class Prior:
     scale_sd: float
     source: str
     tilt_sd: float = 0.05
+    overlaps: bool = True
 
 
 def roofline_prior(
@@ -61,7 +63,7 @@ def roofline_prior(
 
     tilt_sd = 0.5 if hw.kind == "cpu" else 0.05  # attention on a CPU is far from its roofline
     source = f"roofline of {arch.name} on {hw.name}"
-    return Prior(prefill, decode, 1.6, 0.5, source, tilt_sd)
+    return Prior(prefill, decode, 1.6, 0.5, source, tilt_sd, overlaps=hw.kind != "cpu")
 
 
 def ignorant_prior(knee_s: float) -> Prior:
@@ -78,41 +80,59 @@ def ignorant_prior(knee_s: float) -> Prior:
 
 @dataclass(frozen=True)
 class SeenScale:
-    """What one fit reached: prefill time over roofline where compute binds, and on what."""
+    """What one fit reached: prefill time over roofline where compute binds, and on what.
+
+    `deviation` (k,) is how the logarithm of that ratio departs from `scale` at `prompts` (k,):
+    the staircase of tiles, efficiency that grows with the prompt, attention beyond its roofline.
+    """
 
     scale: float
     devices: int
     parameters: float
+    prompts: tuple[float, ...] = ()
+    deviation: tuple[float, ...] = ()
 
 
 def seen_scale(
     fitted: Fit, arch: Architecture, hw: Hardware, dtype: str, devices: int
 ) -> SeenScale | None:
-    """The median over prompts of (alpha^4 - floor^4)^(1/4) / roofline; None if launches bind all.
+    """(alpha^4 - floor^4)^(1/4) / roofline where alpha is above the floor; None if it nowhere is.
 
-    The floor is the shorter of the shortest prefill and a decode step. Prompts are spread evenly in
-    their logarithm over the measured range; those near the floor say nothing and are left out.
+    The floor is the shorter of the shortest prefill and a decode step. The scale is the median over
+    prompts spread evenly in their logarithm, the deviation is taken at the fit's own.
     """
     batch = fitted.ranges.batch[0]
-    prompts = np.geomspace(*fitted.ranges.prompt, _PROBES)
-    alpha = fitted.curve(prompts * batch)
-    floor = min(float(alpha.min()), fitted.b0_s)
-    told = alpha >= _ABOVE_FLOOR * floor
-    if not told.any():
+    low, high = fitted.ranges.prompt
+    floor = min(float(fitted.curve(low * batch)), fitted.b0_s)
+
+    def ratios(prompts: FloatArray) -> tuple[FloatArray, FloatArray]:
+        alpha = fitted.curve(prompts * batch)
+        told = alpha >= _ABOVE_FLOOR * floor
+        bound = roofline.prefill_time(arch, hw, prompts[told], batch, dtype, devices).time_s
+        return prompts[told], (alpha[told] ** _ORDER - floor**_ORDER) ** (1 / _ORDER) / bound
+
+    _, spread = ratios(np.geomspace(low, high, _PROBES))
+    if not len(spread):
         return None
-    bound = roofline.prefill_time(arch, hw, prompts[told], batch, dtype, devices).time_s
-    scale = float(np.median((alpha[told] ** _ORDER - floor**_ORDER) ** (1 / _ORDER) / bound))
-    return SeenScale(scale, devices, float(arch.active_matmul_parameters))
+    scale = float(np.median(spread))
+    own = np.asarray(fitted.curve.tokens) / batch
+    prompts, values = ratios(own[(own >= low) & (own <= high)])
+    return SeenScale(
+        scale, devices, float(arch.active_matmul_parameters), tuple(map(float, prompts)),
+        tuple(map(float, np.log(values / scale))),
+    )  # fmt: skip
 
 
 def calibrated_prior(
     prior: Prior, seen: Sequence[SeenScale], devices: int, parameters: float
 ) -> Prior:
-    """The prior with its scale drawn to what other fits reached; unchanged where there are none.
+    """The prior drawn to what other fits reached, in scale and shape; unchanged without any.
 
     log scale is normal with an unknown mean; each fit tells of it with the spread between models,
     more where devices or size differ. The spread is learned from the fits too, starting from a
     guess that counts as two of them. Ten fits that agree still leave the spread between models.
+    The shape is the mean deviation of the fits from their scale, with one more that deviates
+    nowhere, so that the noise of a lone fit is halved.
     """
     if not seen:
         return prior
@@ -125,9 +145,24 @@ def calibrated_prior(
     centre = (before * math.log(prior.scale) + float(weights @ logs)) / known
     fits = f"{len(seen)} fit{'s' if len(seen) > 1 else ''} of the store"
     return replace(
-        prior, scale=math.exp(centre), scale_sd=math.sqrt(1 / known + between),
-        source=f"{prior.source}, scaled by {fits}",
+        prior, prefill_s=_shaped(prior.prefill_s, seen), scale=math.exp(centre),
+        scale_sd=math.sqrt(1 / known + between), source=f"{prior.source}, scaled by {fits}",
     )  # fmt: skip
+
+
+def _shaped(prefill_s: TimeOf, seen: Sequence[SeenScale]) -> TimeOf:
+    """`prefill_s` times the mean deviation of the fits; beyond a fit's prompts its last one."""
+    told = [s for s in seen if s.prompts]
+    if not told:
+        return prefill_s
+    knots = np.unique(np.concatenate([s.prompts for s in told]))
+    total = np.sum([np.interp(knots, s.prompts, s.deviation) for s in told], axis=0)
+    mean = total / (len(told) + 1)
+
+    def shaped(prompt: FloatArray) -> FloatArray:
+        return np.asarray(prefill_s(prompt) * np.exp(np.interp(prompt, knots, mean)))
+
+    return shaped
 
 
 def _unlike(seen: SeenScale, devices: int, parameters: float) -> float:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.bench_planner import architecture_of, logs, observations_of
 from observatory.catalog.architecture import Architecture
 from observatory.catalog.hardware import lookup
 from observatory.runtime import roofline
@@ -76,6 +78,50 @@ def test_what_is_less_alike_tells_less(other: SeenScale) -> None:
     unlike = calibrated_prior(PLAIN, [other], 1, PARAMETERS)
     assert PLAIN.scale < unlike.scale < like.scale
     assert like.scale_sd < unlike.scale_sd < PLAIN.scale_sd
+
+
+def test_the_shape_that_other_fits_show_is_half_believed_from_one_and_more_from_many() -> None:
+    told = SeenScale(2.0, 1, PARAMETERS, (100.0, 200.0, 400.0), (0.0, 0.2, -0.2))
+    prompts = np.array([10.0, 100.0, 200.0, 400.0, 9000.0])
+    for n, share in ((1, 1 / 2), (9, 9 / 10)):
+        made = calibrated_prior(PLAIN, [told] * n, 1, PARAMETERS)
+        gain = np.log(made.prefill_s(prompts) / PLAIN.prefill_s(prompts))
+        assert gain == pytest.approx(np.array([0, 0, 0.2, -0.2, -0.2]) * share)
+
+
+def test_a_staircase_of_the_device_is_handed_on() -> None:
+    """A law with tiles of 128 tokens: what lies just past an edge is foretold dearer."""
+    prompts = np.array([1, 64, 896, 897, 1024, 1025, 1152, 1153, 1280, 2048, 4096])
+    tiled = roofline.prefill_time(MODEL, A100, 128 * np.ceil(prompts / 128), dtype="bf16").time_s
+    rows = [
+        Observation(int(p), 1, 1, float(t), "prefill")
+        for p, t in zip(prompts, (1e-4**4 + (2 * tiled) ** 4) ** 0.25, strict=True)
+    ]
+    steps = Observation(0, 16, 1, 16e-4, "decode", context_tokens=64)
+    seen = seen_scale(fit([*rows, steps], interpolation="linear"), MODEL, A100, "bf16", 1)
+    assert seen is not None
+    made = calibrated_prior(PLAIN, [seen] * 9, 1, PARAMETERS)
+    at, past = made.prefill_s(np.array([1024.0, 1025.0]))
+    assert past / at > 1.08
+
+
+def test_left_one_log_out_the_scale_is_foretold(reference: Path) -> None:
+    """Six public A100 logs, 6 to 176 billion parameters on 1 to 8 cards, megatron of 2022."""
+    seen = []
+    for device, _, launch in logs(reference):
+        if device == "a100":
+            arch = architecture_of(launch)
+            told = seen_scale(
+                fit(observations_of(launch)), arch, lookup("a100"), "fp16", launch.devices
+            )
+            assert told is not None
+            seen.append((launch, arch, told))
+    for launch, arch, own in seen:
+        others = [told for _, _, told in seen if told is not own]
+        parameters = float(arch.active_matmul_parameters)
+        made = calibrated_prior(PLAIN, others, launch.devices, parameters)
+        assert made.scale_sd < 0.2
+        assert abs(math.log(own.scale / made.scale)) < 2 * made.scale_sd
 
 
 @given(st.lists(st.floats(0.5, 20), min_size=1, max_size=6), st.floats(0.5, 2.0))
