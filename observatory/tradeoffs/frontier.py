@@ -25,6 +25,7 @@ from observatory.errors import InputError, UnknownNameError
 from observatory.footprint import Scenario
 from observatory.records import Workload
 from observatory.tradeoffs.candidates import (
+    ASSUMED_REL,
     COSTS,
     Candidate,
     imported_candidates,
@@ -66,6 +67,7 @@ class Point:
     of_variant: str | None  #: the score is of this other checkpoint of the same architecture
     source: str
     licence: str
+    cost_assumed_rel: float | None  #: relative error of the cost that was assumed, not stated
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class Group:
     left_out: tuple[tuple[str, str], ...]
     exact_costs: int  #: points whose cost has no known error, and is taken as exact
     exact_scores: int  #: points whose score has none
+    assumed_costs: int  #: points whose cost has an assumed error (`cost_assumed_rel`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +119,14 @@ def frontier(
     limits: Limits | None = None,
     quality: float | None = None,
     aliases: Mapping[str, str] | None = None,
+    error_rel: float = ASSUMED_REL,
 ) -> Tradeoff:
     """Frontiers of `cost` against the scores of a lane.
 
     Own measurements are priced for one request of `workload`, in the scenario's zone or in three
     example zones; with `imported` the rows of each source stand for themselves, per unit of their
-    own work. Raises InputError where nothing can be compared, UnknownNameError for cost or lane.
+    own work; a cost without a stated error gets the relative standard deviation `error_rel`, marked
+    assumed. Raises InputError where nothing can be compared, UnknownNameError for cost or lane.
     """
     if cost not in COSTS:
         raise UnknownNameError("cost", cost, list(COSTS), f"one of {', '.join(COSTS)}")
@@ -129,7 +134,7 @@ def frontier(
     scores, axes = on_lane(capability_rows(engine), lane, mix_lanes)
     named = [replace(s, model=model_name(s.model, aliases)) for s in scores]
     if imported:
-        candidates = imported_candidates(engine, cost, chosen)
+        candidates = imported_candidates(engine, cost, chosen, error_rel)
     else:
         usual = answers.covered_request(engine)
         candidates = own_candidates(engine, cost, workload or Workload.request(*usual), chosen)
@@ -189,9 +194,10 @@ def _group(
                  *_exact(joined))  # fmt: skip
 
 
-def _exact(joined: Sequence[tuple[Candidate, Match]]) -> tuple[int, int]:
+def _exact(joined: Sequence[tuple[Candidate, Match]]) -> tuple[int, int, int]:
     costs = sum(c.low is None and c.draws is None for c, _ in joined)
-    return costs, sum(m.scored.low is None for _, m in joined)
+    assumed = sum(c.assumed_rel is not None for c, _ in joined)
+    return costs, sum(m.scored.low is None for _, m in joined), assumed
 
 
 def _beyond(candidate: Candidate, limits: Limits) -> str | None:
@@ -231,7 +237,7 @@ def _points(
         made.append(Point(
             c.model, c.configuration, c.cost or 0.0, c.low, c.high, s.score, low, high,
             bool(mask[i]), float(sure[i]), chance.marker(float(sure[i])), str(i) in corners,
-            s.lane, match.inherited, match.of_variant, s.source, s.licence,
+            s.lane, match.inherited, match.of_variant, s.source, s.licence, c.assumed_rel,
         ))  # fmt: skip
     return tuple(sorted(made, key=lambda p: (p.cost, -p.score, p.model)))
 

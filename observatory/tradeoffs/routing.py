@@ -6,14 +6,14 @@ the same policies in joules, carbon, water and money.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from observatory.decision import frontier, hull, policies, routing
 from observatory.decision.items import CurvePoint, Items, Routed
 from observatory.decision.policies import Policy
-from observatory.errors import InputError
+from observatory.errors import InputError, UnknownNameError
 
 Corners = list[tuple[float, float]]
 
@@ -164,3 +164,19 @@ def _aiq(corners: Sequence[tuple[float, float]], span: tuple[float, float]) -> A
             return None
 
     return Aiq(*span, over("range"), over("cmax"))
+
+
+def decisive(by_cost: Mapping[str, Items], asked: str | None = None) -> str:
+    """The cost that decides: the one asked for, else joules, else money, else the first.
+
+    Raises UnknownNameError for a cost that no table has.
+    """
+    if asked is not None and asked not in by_cost:
+        raise UnknownNameError("cost column", asked, list(by_cost), f"one of {', '.join(by_cost)}")
+    if asked is not None:
+        return asked
+    for ending in ("_j", "_wh", "_usd"):
+        for cost in by_cost:
+            if cost.endswith(ending):
+                return cost
+    return next(iter(by_cost))

@@ -107,6 +107,15 @@ def choices(function: F) -> F:
     return function
 
 
+def assume_error(function: F) -> F:
+    """`--assume-error`: the error of numbers that come without one."""
+    return click.option(
+        "--assume-error", type=click.FloatRange(min=0), metavar="REL",
+        help="Relative error (one standard deviation) of costs whose source states none; 0 takes "
+             "them as exact.  [default: 0.085, from repeated rows of ML.ENERGY v3]",
+    )(function)  # fmt: skip
+
+
 def registry(function: F) -> F:
     """`--factors` and `--edition`: which numbers."""
     for option in (

@@ -47,6 +47,7 @@ MARKS = {"filled": "●", "half": "◐", "hollow": "○"}
 @click.option(
     "--imported", is_flag=True, help="Compare imported rows, one group a source, task and device."
 )
+@billing.assume_error
 @click.option("--mix-lanes", is_flag=True, help="Let several lanes share the axis, with a badge.")
 @click.option(
     "--quality", type=float, metavar="Q", help="Name the cheapest with at least this score."
@@ -81,7 +82,7 @@ def command(
     cost: str, lane: str | None, list_: str | None, workload: str | None, imported: bool,
     mix_lanes: bool, quality: float | None, max_ttft: float | None, max_tpot: float | None,
     max_memory: float | None, budget: float | None, against: str | None, helm: Path | None,
-    aliases: Path | None,
+    aliases: Path | None, assume_error: float | None,
     db: str, json_: bool, **choices: Any,
 ) -> None:  # fmt: skip
     """Which models are worth their cost: frontier, hull and the chance to be on it.
@@ -93,6 +94,7 @@ def command(
     from observatory.footprint import Scenario
     from observatory.store.database import open_read_only
     from observatory.tradeoffs import Limits, frontier, rankings
+    from observatory.tradeoffs.candidates import ASSUMED_REL
 
     if helm is not None:
         _helm(helm, json_)
@@ -109,7 +111,8 @@ def command(
 
     def ask(which: str) -> Tradeoff:
         return frontier(engine, which, lane, request, scenario, imported, mix_lanes, limits,
-                        quality, names)  # fmt: skip
+                        quality, names,
+                        ASSUMED_REL if assume_error is None else assume_error)  # fmt: skip
 
     found = ask(cost)
     agreed = [] if against is None else rankings(found, ask(against))
@@ -246,6 +249,10 @@ def _summary(group: Group, unit: str, quality: float | None) -> list[str]:
         if count:
             lines.append(f"{count} of {len(group.points)} {what} carry no error and are taken as "
                          "exact: P(frontier) is too sure")  # fmt: skip
+    if group.assumed_costs:
+        rel = next(p.cost_assumed_rel for p in group.points if p.cost_assumed_rel is not None)
+        lines.append(f"{group.assumed_costs} of {len(group.points)} costs state no error: a "
+                     f"relative one of {rel:.3g} is assumed (--assume-error)")  # fmt: skip
     if group.hypervolume is not None:
         lines.append(
             f"hypervolume {group.hypervolume:.4g} (log10 cost) to the reference "

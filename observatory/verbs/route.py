@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,15 +9,19 @@ import click
 
 from observatory.errors import InputError
 from observatory.units import UNITS, show
-from observatory.verbs import options
+from observatory.verbs import billing, options, routing_tables
 from observatory.verbs.tables import percent, print_table
 
 if TYPE_CHECKING:
-    from observatory.decision.routing import Items, Routed
-    from observatory.importers.items import Tables
+    from sqlalchemy import Engine
+
+    from observatory.tradeoffs.routing import Lab
+    from observatory.tradeoffs.routing_bills import RoutingBills
+    from observatory.tradeoffs.routing_use import Measured, ModelUse
 
 UNIT_OF = {"_j": "energy_j", "_usd": "cost_usd", "_s": "runtime_s", "_g": "co2e_g",
            "_l": "water_l", "_wh": "energy_wh"}  # fmt: skip
+COVERS = ("device", "wall", "facility")
 
 
 @click.command(name="route")
@@ -33,87 +36,141 @@ UNIT_OF = {"_j": "energy_j", "_usd": "cost_usd", "_s": "runtime_s", "_g": "co2e_
     show_default=True,
     help="Share of answers that the cascade's judge takes for the opposite.",
 )
+@click.option(
+    "--strong-share",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="Share of items that random mix and threshold router send to the strong end.",
+)
+@click.option(
+    "--target",
+    type=click.FloatRange(0, 1),
+    default=0.8,
+    show_default=True,
+    help="Share of the quality gap that a second threshold router recovers.",
+)
+@click.option("--decide-by", metavar="COST", help="Cost column that decides.  [default: joules]")
+@click.option(
+    "--joules",
+    type=click.Choice(COVERS),
+    default="wall",
+    show_default=True,
+    help="What the joules of ITEMS cover.",
+)
+@billing.assume_error
+@click.option(
+    "--configuration",
+    "configurations",
+    multiple=True,
+    metavar="MODEL=KEY",
+    help="Measured configuration that serves MODEL: its J and s for the tokens in ITEMS "
+    "(repeatable; KEY as `observatory compare` takes it).",
+)
+@click.option(
+    "--price",
+    "prices",
+    multiple=True,
+    metavar="MODEL=IN,OUT",
+    help="List price of MODEL in USD per million tokens (repeatable).",
+)
+@billing.zone
+@billing.choices
+@billing.registry
+@options.database
 @options.as_json
 def command(
     items: Path, weak: str | None, strong: str | None, cascade: str | None, judge_error: float,
-    json_: bool,
+    strong_share: float, target: float, decide_by: str | None, joules: str,
+    assume_error: float | None, configurations: tuple[str, ...], prices: tuple[str, ...],
+    db: str, json_: bool, **given: Any,
 ) -> None:  # fmt: skip
     """Oracle, random mix, threshold router and cascade on ITEMS (CSV or JSON).
 
-    ITEMS says for each item and model whether the answer was correct and what the call cost; every
-    cost column is a bill of its own. An item that no model solves costs the cheapest call.
+    ITEMS says for each item and model whether the answer was correct and what the call cost. The
+    policies are decided by one cost and billed in joules, carbon, water and money, in --zone or
+    in three example zones; savings are against always asking the strong end. Joules come from
+    ITEMS or from tokens and --configuration. An item that no model solves costs the cheapest call.
     """
     from observatory.importers.items import read
+    from observatory.tradeoffs.candidates import ASSUMED_REL
+    from observatory.tradeoffs.routing import Choices, decisive, lab
+    from observatory.tradeoffs.routing_use import uses
 
     tables = read(items)
-    made = {cost: _route(table, tables, weak, strong, cascade, judge_error)
-            for cost, table in tables.by_cost.items()}  # fmt: skip
+    order = tuple(m.strip() for m in cascade.split(",")) if cascade else ()
+    chosen = Choices(weak, strong, order, judge_error, strong_share, target)
+    labs = {cost: lab(table, tables.router, chosen) for cost, table in tables.by_cost.items()}
+    decided = decisive(tables.by_cost, decide_by)
+    models = labs[decided].table.models
+    engine, measured = _measured(configurations, db)
+    error = ASSUMED_REL if assume_error is None else assume_error
+    used = uses(tables, models, joules, error, _prices(prices), measured, engine)
+    billed = _billed(labs[decided], used, given)
     if json_:
-        options.print_json(made)
+        found: dict[str, Any] = {cost: made.to_json() for cost, made in labs.items()}
+        options.print_json(found | {"decided_by": decided, "bills": [b.to_json() for b in billed]})
         return
-    for cost, found in made.items():
-        _print(cost, found)
+    for cost, made in labs.items():
+        _print(cost, made)
+    click.echo(f"Bills of the policies as decided by {decided}:")
+    routing_tables.print_bills(billed)
 
 
-def _route(
-    table: Items, tables: Tables, weak: str | None, strong: str | None, cascade: str | None,
-    judge_error: float,
-) -> dict[str, Any]:  # fmt: skip
-    from observatory.decision import frontier, hull, routing
+def _billed(made: Lab, used: list[ModelUse], given: dict[str, Any]) -> list[RoutingBills]:
+    from observatory.footprint import Scenario
+    from observatory.tradeoffs.routing_bills import bill_policies
 
-    cheap, best = table.ends()
-    low, high = weak or cheap, strong or best
-    ends = [routing.alone(table, m) for m in (low, high)]
-    by_cost = sorted(table.options(), key=lambda o: (o.cost, -o.quality))
-    order = [m.strip() for m in cascade.split(",")] if cascade else [o.name for o in by_cost]
-    policies = [routing.alone(table, m) for m in table.models]
-    policies += [routing.oracle(table), routing.random_mix(table, low, high, 0.5),
-                 routing.cascade(table, order, judge_error)]  # fmt: skip
-    options_ = table.options()
-    span = min(o.cost for o in options_), max(o.cost for o in options_)
-    corners = [(o.cost, o.quality) for o in hull.concave_hull(options_)]
-    found: dict[str, Any] = {
-        "items": len(table.items), "models": list(table.models), "weak": low, "strong": high,
-        "unsolved_items": routing.unsolved(table),
-        "policies": [_policy(p, ends[1]) for p in policies],
-        "frontier": [o.name for o in frontier.frontier(options_)],
-        "hull": [{"cost": c, "quality": q} for c, q in corners],
-        "marginal_costs": [asdict(s) | {"cost_per_quality": s.cost_per_quality}
-                           for s in hull.marginal_costs(options_)],
-        "aiq_mixing": _aiq(corners, span), "aiq_single": _aiq(frontier.step(options_), span),
-    }  # fmt: skip
-    if tables.router is not None and low != high:
-        curve = routing.threshold_curve(table, tables.router, low, high)
-        reach = hull.hull_of_points([(p.cost, p.quality) for p in curve])
-        found["router"] = {
-            "curve": [asdict(p) for p in curve],
-            "hull": [{"cost": c, "quality": q} for c, q in reach],
-            "apgr": routing.apgr(curve), "cpt_50": routing.cpt(curve, 0.5),
-            "cpt_80": routing.cpt(curve, 0.8), "aiq": _aiq(reach, span),
-        }  # fmt: skip
+    table = billing.table_of(given["factor_files"], given["edition"])
+    fields = Scenario.__dataclass_fields__
+    zone = given.pop("zone")
+    base = Scenario(**{k: v for k, v in given.items() if k in fields})
+    return [
+        bill_policies(made.policies, made.reference, used, scenario, table, example)
+        for scenario, example in billing.example_scenarios(base, [zone] if zone else [])
+    ]
+
+
+def _measured(texts: tuple[str, ...], db: str) -> tuple[Engine | None, dict[str, Measured]]:
+    """MODEL=KEY as configurations of the store, which is opened only where one is named."""
+    if not texts:
+        return None, {}
+    from observatory import answers
+    from observatory.records import Workload
+    from observatory.store.database import open_read_only
+    from observatory.tradeoffs.routing_use import Measured
+    from observatory.verbs.compare import pick
+
+    engine = open_read_only(db)
+    known = answers.energy_inputs(engine, Workload.request(*answers.covered_request(engine)))
+    found = {}
+    for text in texts:
+        model, key = _pair(text, "--configuration", "MODEL=KEY")
+        one = pick([e for e, _ in known], key)
+        found[model] = Measured(one.configuration_key, one.environment_key)
+    return engine, found
+
+
+def _prices(texts: tuple[str, ...]) -> dict[str, tuple[float, float]]:
+    found = {}
+    for text in texts:
+        model, value = _pair(text, "--price", "MODEL=IN,OUT")
+        try:
+            price_in, price_out = (float(part) for part in value.split(","))
+        except ValueError:
+            price_in = price_out = -1.0
+        if not (0 < price_in < float("inf") and 0 < price_out < float("inf")):
+            raise InputError(f"--price {text!r}: give two positive USD per million tokens, such as "
+                             "small=0.2,0.6; leave an unknown price out")  # fmt: skip
+        found[model] = (price_in, price_out)
     return found
 
 
-def _aiq(corners: list[tuple[float, float]], span: tuple[float, float]) -> dict[str, Any]:
-    """Both forms, each named by its divisor; None where the curve does not span the costs."""
-    from observatory.decision import hull
-
-    made: dict[str, Any] = {"cost_from": span[0], "cost_to": span[1]}
-    for over in ("range", "cmax"):
-        try:
-            made[over] = hull.aiq(corners, *span, over)
-        except InputError:
-            made[over] = None
-    return made
-
-
-def _policy(policy: Routed, reference: Routed) -> dict[str, Any]:
-    from observatory.decision.routing import saving
-
-    return asdict(policy) | {
-        "cost_per_correct": policy.cost_per_correct,
-        "saving_against_strong": saving(policy, reference),
-    }
+def _pair(text: str, flag: str, form: str) -> tuple[str, str]:
+    name, equals, value = text.rpartition("=")
+    if not (name and equals and value):
+        raise InputError(f"{flag} {text!r}: give {form}")
+    return name, value
 
 
 def _cost(value: float | None, column: str) -> str:
@@ -123,27 +180,32 @@ def _cost(value: float | None, column: str) -> str:
     return show(value, unit)
 
 
-def _print(cost: str, found: dict[str, Any]) -> None:
+def _print(cost: str, made: Lab) -> None:
     rows = [
-        [p["policy"], _cost(p["cost"], cost), percent(p["quality"]),
-         _cost(p["cost_per_correct"], cost), percent(p["saving_against_strong"]),
-         ", ".join(f"{m} {s:.0%}" for m, s in p["calls"].items())]
-        for p in found["policies"]
+        [p.policy, _cost(p.cost, cost), percent(p.quality), _cost(p.cost_per_correct, cost),
+         percent(made.saving(p)), ", ".join(f"{m} {s:.0%}" for m, s in p.calls.items())]
+        for p in made.routed
     ]  # fmt: skip
-    notes = [f"{found['unsolved_items']} of {found['items']} items are solved by no model",
+    found = made.to_json()
+    notes = [f"saved: against {made.routed[made.reference].policy}",
+             f"{found['unsolved_items']} of {found['items']} items are solved by no model",
              f"frontier: {', '.join(found['frontier'])}"]  # fmt: skip
-    area = found["aiq_mixing"]
-    if area["range"] is not None:
-        notes.append(f"AIQ of mixing {area['range']:.4f} over the range of cost, "
-                     f"{area['cmax']:.4f} over the largest cost")  # fmt: skip
-    router = found.get("router")
-    if router:
-        shares = {k: percent(router[k]) or "never" for k in ("cpt_50", "cpt_80")}
-        gap = "–" if router["apgr"] is None else f"{router['apgr']:.4f}"
-        ends = f"{found['weak']}→{found['strong']}"
-        notes.append(f"router {ends}: APGR {gap}, CPT(50 %) {shares['cpt_50']}, "
-                     f"CPT(80 %) {shares['cpt_80']} of calls to the strong one")  # fmt: skip
+    area = made.aiq_mixing
+    if area.range is not None and area.cmax is not None:
+        notes.append(f"AIQ of mixing {area.range:.4f} over the range of cost, "
+                     f"{area.cmax:.4f} over the largest cost")  # fmt: skip
+    notes += _router(made)
     print_table(
         f"Routing {found['items']} items by {cost}",
         ["policy", "#cost", "#quality", "#per correct", "#saved", "calls"], rows, notes,
     )  # fmt: skip
+
+
+def _router(made: Lab) -> list[str]:
+    router = made.router
+    if router is None:
+        return [made.router_reason] if made.router_reason else []
+    shares = [percent(v) or "never" for v in (router.cpt_50, router.cpt_80)]
+    gap = "–" if router.apgr is None else f"{router.apgr:.4f}"
+    return [f"router {made.weak}→{made.strong}: APGR {gap}, CPT(50 %) {shares[0]}, "
+            f"CPT(80 %) {shares[1]} of calls to the strong one"]  # fmt: skip

@@ -16,6 +16,7 @@ from observatory.importing import import_file
 from observatory.records import Workload
 from observatory.store.database import open_read_only
 from observatory.tradeoffs import Limits, frontier, rankings
+from observatory.tradeoffs.candidates import ASSUMED_REL
 from observatory.tradeoffs.helm import disagreement
 from tests import synthetic
 
@@ -146,7 +147,8 @@ def test_legacy_cost_against_capability_per_gpu(legacy: Path) -> None:
         assert len(group.points) == 21
         mask = frontier_mask([p.cost for p in group.points], [p.score for p in group.points])
         assert [p.on_frontier for p in group.points] == mask.tolist()
-        assert (group.exact_costs, group.exact_scores) == (21, 21)
+        assert (group.exact_costs, group.exact_scores, group.assumed_costs) == (0, 21, 21)
+        assert {p.cost_assumed_rel for p in group.points} == {ASSUMED_REL}
     billed = frontier(open_read_only(legacy), "co2e_g", LEGACY, imported=True,
                       scenario=Scenario(zone="FRA"))  # fmt: skip
     assert len(billed.groups) == 2 and all(p.cost > 0 for p in billed.groups[0].points)
@@ -227,7 +229,7 @@ def test_route_verb(reference: Path, capsys: pytest.CaptureFixture[str], tmp_pat
     items.write_text("item,model,correct,cost_usd,co2e_g\nq,a,1,0.1,2\nq,b,0,0.2,1\n")
     code, out, _ = call(capsys, "route", str(items), "--json")
     both = json.loads(out)
-    assert code == 0 and set(both) == {"cost_usd", "co2e_g"}
+    assert code == 0 and set(both) == {"cost_usd", "co2e_g", "decided_by", "bills"}
     assert both["cost_usd"]["frontier"] == ["a"] and both["co2e_g"]["frontier"] == ["b", "a"]
 
 
