@@ -7,7 +7,7 @@ runs: the best value over them, for the same number format and thread count.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,14 +38,29 @@ class Ceiling:
 
 
 class Ceilings:
-    """Looks up the ceiling of (configuration, machine) in the store; None where there is none."""
+    """Looks up the ceiling of (configuration, machine) in the store; None where there is none.
 
-    def __init__(self, connection: Connection) -> None:
+    `configurations` limits it to those keys; equal models share one architecture.
+    """
+
+    def __init__(
+        self, connection: Connection, configurations: Collection[str] | None = None
+    ) -> None:
         c, m = schema.configuration, schema.model
-        rows = connection.execute(
-            select(c, m.c.config, m.c.name.label("model_name")).join(m, c.c.model_key == m.c.key)
-        ).mappings()
+        query = select(c.c.key, c.c.model_key, c.c.dtype, c.c.device_kind, c.c.device_count,
+                       c.c.threads)  # fmt: skip
+        if configurations is not None:
+            query = query.where(c.c.key.in_(configurations))
+        rows = connection.execute(query).mappings()
         self._configurations = {str(row["key"]): dict(row) for row in rows}
+        used = {row["model_key"] for row in self._configurations.values()}
+        self._models = {
+            str(row.key): (str(row.name), dict(row.config))
+            for row in connection.execute(
+                select(m.c.key, m.c.name, m.c.config).where(m.c.key.in_(used))
+            )
+        }
+        self._architectures: dict[str, Architecture | None] = {}
         e = schema.environment
         self._memory = {
             str(row["key"]): float(row["memory_bytes"])
@@ -63,11 +78,14 @@ class Ceilings:
 
     def architecture(self, configuration_key: str) -> Architecture | None:
         """What a configuration runs; None for a family that the catalogue does not know."""
-        row = self._configurations[configuration_key]
-        try:
-            return Architecture.from_config(dict(row["config"]), name=row["model_name"])
-        except InputError:
-            return None
+        model = str(self._configurations[configuration_key]["model_key"])
+        if model not in self._architectures:
+            name, config = self._models[model]
+            try:
+                self._architectures[model] = Architecture.from_config(config, name=name)
+            except InputError:
+                self._architectures[model] = None
+        return self._architectures[model]
 
     def mixtures(self) -> dict[str, Experts]:
         """Configurations of mixtures of experts, with how many experts a token meets."""

@@ -14,9 +14,17 @@ from observatory.answers.fitted import (
     idealized,
     models,
 )
+from observatory.answers.laws import Laws, read_laws
 from observatory.answers.names import label
 from observatory.answers.reports import RunReport, overview, run_report
-from observatory.answers.requests import ENERGY_FITS, NO_ENERGY, P90_OF_NORMAL, energy_inputs
+from observatory.answers.requests import (
+    ENERGY_FITS,
+    NO_ENERGY,
+    P90_OF_NORMAL,
+    energy_input,
+    energy_inputs,
+    request_table,
+)
 from observatory.answers.tables import (
     capabilities,
     capability_table,
@@ -30,9 +38,36 @@ from observatory.answers.tables import (
 )
 
 __all__ = [
-    "DEFAULT_REQUEST", "ENERGY_FITS", "NO_ENERGY", "P90_OF_NORMAL", "Estimate", "RunReport",
-    "bill_in_detail", "bills_by_zone", "capabilities", "capability_table", "cells", "compare",
-    "configurations", "covered_request", "energy_inputs", "estimate", "estimate_frame", "findings",
-    "fits", "footprint_table", "idealized", "label", "models", "overview", "run_report", "runs",
-    "summary", "windows",
+    "DEFAULT_REQUEST",
+    "ENERGY_FITS",
+    "NO_ENERGY",
+    "P90_OF_NORMAL",
+    "Estimate",
+    "Laws",
+    "RunReport",
+    "bill_in_detail",
+    "bills_by_zone",
+    "capabilities",
+    "capability_table",
+    "cells",
+    "compare",
+    "configurations",
+    "covered_request",
+    "energy_input",
+    "energy_inputs",
+    "estimate",
+    "estimate_frame",
+    "findings",
+    "fits",
+    "footprint_table",
+    "idealized",
+    "label",
+    "models",
+    "overview",
+    "read_laws",
+    "request_table",
+    "run_report",
+    "runs",
+    "summary",
+    "windows",
 ]  # fmt: skip

@@ -9,20 +9,39 @@ import pandas as pd
 from sqlalchemy import Engine, select
 
 from observatory.answers.estimates import Estimate
-from observatory.answers.fitted import fits
+from observatory.answers.laws import ENERGY_FITS, P90_OF_NORMAL, Laws, read_laws
 from observatory.answers.tables import capabilities
-from observatory.ceilings import MEASURED_HERE, Ceilings
+from observatory.ceilings import MEASURED_HERE, Ceiling, Ceilings
 from observatory.derive import plain_rows
 from observatory.errors import InputError, UnknownNameError
 from observatory.footprint import EnergyInput
 from observatory.records import Workload
 from observatory.runtime import roofline
-from observatory.runtime.fit import Fit
+from observatory.runtime.predict import range_reason
 from observatory.store import reader, schema
 
-ENERGY_FITS = ("energy_device_j", "energy_cpu_j", "energy_dram_j")
 NO_ENERGY = "no energy was recorded"
-P90_OF_NORMAL = 1.645  #: 90th percentile of |x| of a standard normal
+_BOTH = (
+    "prefill_s", "decode_s", "runtime_s", "runtime_low_s", "runtime_high_s", "ttft_s", "tpot_s",
+    "error_rel", "between_process_rel", "extrapolated", "recipe", "accelerator_s", "weights",
+    "energy_j", "energy_method", "energy_provenance", "energy_boundary", "precision",
+)  # fmt: skip
+
+
+def request_table(
+    engine: Engine,
+    workload: Workload,
+    model: str | None = None,
+    keys: Sequence[str] | None = None,
+    laws: Laws | None = None,
+) -> pd.DataFrame:
+    """Times and joules of one request on every configuration × machine, fastest first.
+
+    The columns are those of `Laws.requests`; `laws` saves reading the fits again. Raises InputError
+    where nothing was measured, UnknownNameError for a model without a fit.
+    """
+    rows = _chosen(read_laws(engine, keys) if laws is None else laws, workload, model, keys)
+    return rows.sort_values(["runtime_s", "model", "configuration_key"], ignore_index=True)
 
 
 def energy_inputs(
@@ -35,33 +54,43 @@ def energy_inputs(
 
     Raises as `estimate` does.
     """
-    if workload.prompt_tokens is None or workload.output_tokens is None:
-        raise InputError("an estimate needs prompt and output tokens: give --prompt and --output")
-    rows = _rows_for(engine, model, keys)
-    energy = _energy_fits(engine, keys)
-    known = capabilities(engine, [(row["model"], _precision(row)) for row in plain_rows(rows)])
+    rows = _chosen(read_laws(engine, keys), workload, model, keys)
+    known = capabilities(engine, zip(rows["model"], rows["precision"], strict=True))
+    only = None if keys is None else set(rows["configuration_key"])
     with engine.connect() as connection:
-        ceilings = Ceilings(connection)
-        reasons = _energy_reasons(engine)
-        return [
-            _estimate_one(row, workload, energy, ceilings, reasons, known)
-            for row in plain_rows(rows)
-        ]
+        bounds = _Bounds(Ceilings(connection, only), workload)
+    reasons = _energy_reasons(engine, keys)
+    return [_pair(row, workload, bounds, reasons, known) for row in plain_rows(rows)]
 
 
-def _energy_fits(
-    engine: Engine, keys: Sequence[str] | None
-) -> dict[tuple[str, str], list[dict[str, Any]]]:
-    """(configuration, machine) -> its fits of joules by component."""
-    rows = fits(engine, None, keys)
-    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in plain_rows(rows[rows["quantity"].isin(ENERGY_FITS)]):
-        found.setdefault((row["configuration_key"], row["environment_key"]), []).append(row)
-    return found
+def energy_input(row: Mapping[str, Any], workload: Workload, reason: str | None) -> EnergyInput:
+    """The joules of one row of `Laws.requests`; `reason` says why there are none."""
+    p, o, b = workload.prompt_tokens, workload.output_tokens, workload.batch
+    return EnergyInput(
+        device_j=row["device_j"],
+        cpu_j=row["cpu_j"],
+        dram_j=row["dram_j"],
+        reasons=dict.fromkeys(("device", "cpu", "dram"), reason) if reason else {},
+        provenance=row["energy_provenance"] or "measured",
+        method=row["energy_method"],
+        device=str(row["device_kind"]),
+        device_count=int(row["device_count"]),
+        device_is_cpu=row["device_j"] is None,
+        busy_s=row["runtime_s"],
+        batch=b,
+        repeat_rel_std=row["repeat_rel_std"],
+        prompt_tokens=p,
+        output_tokens=o,
+        label=f"{row['configuration_key']}/{row['environment_key']}/{p},{o},{b}",
+    )
 
 
-def _rows_for(engine: Engine, model: str | None, keys: Sequence[str] | None = None) -> pd.DataFrame:
-    rows = fits(engine, keys=keys)
+def _chosen(
+    laws: Laws, workload: Workload, model: str | None, keys: Sequence[str] | None
+) -> pd.DataFrame:
+    rows = laws.requests(workload)
+    if keys is not None:
+        rows = rows[rows["configuration_key"].isin(list(keys))]
     if rows.empty and keys:
         raise InputError(f"no configuration {keys[0]!r}: `observatory show fits` lists them")
     if rows.empty:
@@ -77,134 +106,94 @@ def _rows_for(engine: Engine, model: str | None, keys: Sequence[str] | None = No
     return chosen
 
 
-def _energy_reasons(engine: Engine) -> dict[str, str]:
+def _energy_reasons(engine: Engine, keys: Sequence[str] | None) -> dict[str, str]:
     s = schema.summary
-    rows = reader.frame(
-        engine,
-        select(s.c.configuration_key, s.c.energy_reason).where(s.c.energy_reason.is_not(None)),
+    query = (
+        select(s.c.configuration_key, s.c.energy_reason)
+        .where(s.c.energy_reason.is_not(None))
+        .distinct()
     )
+    if keys is not None:
+        query = query.where(s.c.configuration_key.in_(keys))
+    rows = reader.frame(engine, query)
     return dict(zip(rows["configuration_key"], rows["energy_reason"], strict=True))
 
 
-def _estimate_one(
+class _Bounds:
+    """The roofline of the request; of equal architecture, hardware, format and devices once."""
+
+    def __init__(self, ceilings: Ceilings, workload: Workload) -> None:
+        self._ceilings, self._workload = ceilings, workload
+        self._known: dict[tuple[Any, ...], dict[str, Any]] = {}
+
+    def of(self, configuration_key: str, environment_key: str) -> dict[str, Any]:
+        """`roofline_s`, `roofline_bound`, `roofline_hardware`; None where there is no ceiling."""
+        ceiling = self._ceilings.of(configuration_key, environment_key)
+        if ceiling is None:
+            return dict.fromkeys(("roofline_s", "roofline_bound", "roofline_hardware"))
+        at = (id(ceiling.architecture), id(ceiling.hardware), ceiling.dtype, ceiling.devices)
+        if at not in self._known:
+            self._known[at] = self._bound(ceiling)
+        return self._known[at]
+
+    def _bound(self, ceiling: Ceiling) -> dict[str, Any]:
+        w = self._workload
+        made = roofline.request_time(
+            ceiling.architecture, ceiling.hardware, w.prompt_tokens or 0, w.output_tokens or 0,
+            w.batch, ceiling.dtype, ceiling.devices,
+        )  # fmt: skip
+        name = ceiling.hardware.name
+        return {
+            "roofline_s": float(made.time_s),
+            "roofline_bound": str(made.bound),
+            "roofline_hardware": f"{name} ({MEASURED_HERE})"
+            if ceiling.hardware.verified == "measured" else name,
+        }  # fmt: skip
+
+
+def _pair(
     row: dict[str, Any],
     workload: Workload,
-    energy_fits: Mapping[tuple[str, str], list[dict[str, Any]]],
-    ceilings: Ceilings,
-    reasons: dict[str, str],
+    bounds: _Bounds,
+    reasons: Mapping[str, str],
     known: Mapping[tuple[str, str | None], str],
 ) -> tuple[Estimate, EnergyInput]:
     p, o, b = int(workload.prompt_tokens or 0), int(workload.output_tokens or 0), workload.batch
-    predicted = Fit.from_json(row["parameters"]).predict(p, o, b)
-    error, basis = _error(row)
-    mine = energy_fits.get((row["configuration_key"], row["environment_key"]), [])
-    joules, facts = _joules(mine, p, o, b)
-    ceiling = ceilings.of(row["configuration_key"], row["environment_key"])
-    bound = None
-    if ceiling is not None:
-        bound = roofline.request_time(
-            ceiling.architecture, ceiling.hardware, p, o, b, ceiling.dtype, ceiling.devices
-        )
-    reason = None if joules else reasons.get(row["configuration_key"], NO_ENERGY)
-    count = int(row["device_count"])
-    energy = EnergyInput(
-        device_j=joules.get("device_j"),
-        cpu_j=joules.get("cpu_j"),
-        dram_j=joules.get("dram_j"),
-        reasons=dict.fromkeys(("device", "cpu", "dram"), reason) if reason else {},
-        provenance=facts.get("energy_provenance") or "measured",
-        method=facts.get("energy_method"),
-        device=str(row["device_kind"]),
-        device_count=count,
-        device_is_cpu="device_j" not in joules,
-        busy_s=predicted.runtime_s,
-        batch=b,
-        repeat_rel_std=facts.get("repeat_rel_std"),
-        prompt_tokens=p,
-        output_tokens=o,
-        label=f"{row['configuration_key']}/{row['environment_key']}/{p},{o},{b}",
-    )
+    key, machine = row["configuration_key"], row["environment_key"]
+    reason = None if row["energy_j"] is not None else reasons.get(key, NO_ENERGY)
     made = Estimate(
-        model=str(row["model"]),
-        configuration=str(row["configuration"]),
-        configuration_key=str(row["configuration_key"]),
-        environment_key=str(row["environment_key"]),
+        model=row["model"],
+        configuration=row["configuration"],
+        configuration_key=key,
+        environment_key=machine,
         device=str(row["device_kind"]),
-        weights=str(row["weights"]),
-        precision=_precision(row),
         prompt_tokens=p,
         output_tokens=o,
         batch=b,
-        runtime_s=predicted.runtime_s,
-        runtime_low_s=None if error is None else predicted.runtime_s * max(0.0, 1 - error),
-        runtime_high_s=None if error is None else predicted.runtime_s * (1 + error),
-        ttft_s=predicted.ttft_s,
-        tpot_s=predicted.tpot_s,
-        prefill_s=predicted.prefill_s,
-        decode_s=predicted.decode_s,
-        error_rel=error,
-        error_basis=basis,
-        between_process_rel=row["between_process_rel"],
-        extrapolated=predicted.extrapolated,
-        extrapolation=predicted.reason,
-        recipe=str(row["recipe"]),
-        roofline_s=None if bound is None else float(bound.time_s),
-        roofline_bound=None if bound is None else str(bound.bound),
-        roofline_hardware=None if ceiling is None else _ceiling_name(ceiling),
-        accelerator_s=predicted.runtime_s * count,
-        energy_j=sum(joules.values()) if joules else None,
+        error_basis=_basis(row),
+        extrapolation=_outside(row, p, o, b) if row["extrapolated"] else None,
         energy_reason=reason,
-        energy_method=facts.get("energy_method"),
-        energy_provenance=facts.get("energy_provenance"),
-        energy_boundary=facts.get("energy_boundary"),
         footprints=(),
-        capability=known.get((row["model"], _precision(row))),
+        capability=known.get((row["model"], row["precision"])),
+        **{name: row[name] for name in _BOTH},
+        **bounds.of(key, machine),
     )
-    return made, energy
+    return made, energy_input(row, workload, reason)
 
 
-def _precision(row: Mapping[str, Any]) -> str:
-    """The number format that a score has to share: of the quantized weights where they are."""
-    plain = row["quantization"] in (None, "none")
-    return str(row["dtype"] if plain else row["quantization"])
+def _outside(row: Mapping[str, Any], p: int, o: int, b: int) -> str | None:
+    spans = {name: (row[f"{name}_from"], row[f"{name}_to"]) for name in
+             ("prompt", "output", "batch", "context", "knots")}  # fmt: skip
+    return range_reason(spans, p, o, b)
 
 
-def _ceiling_name(ceiling: Any) -> str:
-    name = ceiling.hardware.name
-    return f"{name} ({MEASURED_HERE})" if ceiling.hardware.verified == "measured" else name
-
-
-def _error(row: dict[str, Any]) -> tuple[float | None, str]:
+def _basis(row: Mapping[str, Any]) -> str:
     if row["heldout_p90_error"] is not None:
-        return row["heldout_p90_error"], f"p90 of {row['n_heldout']:.0f} held-out points"
+        return f"p90 of {row['n_heldout']:.0f} held-out points"
     if row["p95_error"] is not None:
-        return row["p95_error"], "p95 of fitted points (none held out)"
-    return None, "unknown"
+        return "p95 of fitted points (none held out)"
+    return "unknown"
 
 
-def _joules(
-    fitted_parts: Sequence[dict[str, Any]], p: int, o: int, b: int
-) -> tuple[dict[str, float], dict[str, Any]]:
-    """Joules per request by component (`device_j`, `cpu_j`, `dram_j`), and how they were seen.
-
-    Repeatability: the 90th-percentile held-out error read as that of a normal error, or half the
-    spread between processes where that is larger (ours); None where neither is known, never 0.
-    """
-    joules: dict[str, float] = {}
-    facts: dict[str, Any] = {}
-    for fitted in fitted_parts:
-        name = str(fitted["quantity"]).removeprefix("energy_")
-        joules[name] = Fit.from_json(fitted["parameters"]).predict(p, o, b).runtime_s / b
-        error, _ = _error(fitted)
-        spread = fitted["between_process_rel"]
-        known = [
-            *([] if error is None else [error / P90_OF_NORMAL]),
-            *([] if spread is None else [spread / 2]),
-        ]
-        facts = {
-            "energy_boundary": fitted["energy_boundary"],
-            "energy_method": fitted["energy_method"],
-            "energy_provenance": fitted["energy_provenance"],
-            "repeat_rel_std": max(known, default=None),
-        }
-    return joules, facts
+__all__ = ["ENERGY_FITS", "NO_ENERGY", "P90_OF_NORMAL", "energy_input", "energy_inputs",
+           "request_table"]  # fmt: skip

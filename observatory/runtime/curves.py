@@ -49,7 +49,7 @@ class PrefillCurve:
         if len(knots) == 1:
             return np.full(x.shape, values[0])
         inside = self._pchip(x) if self.kind == "pchip" else np.interp(x, knots, values)
-        above = values[-1] + (x - knots[-1]) * _end_slope(knots, values)
+        above = values[-1] + (x - knots[-1]) * end_slope(knots, values)
         return np.asarray(np.where(x > knots[-1], above, inside))
 
     def _pchip(self, x: FloatArray) -> FloatArray:
@@ -66,14 +66,17 @@ class PrefillCurve:
         return bool(np.all(np.diff(values) >= -1e-9 * np.abs(values[:-1])))
 
 
-def _end_slope(knots: FloatArray, values: FloatArray) -> float:
-    """Slope over the last quarter of the range, so that one noisy knot does not steer the tail."""
+def end_slope(knots: FloatArray, values: FloatArray) -> FloatArray:
+    """Slope over the last quarter of the range, so that one noisy knot does not steer the tail.
+
+    `values` (k,), or (k, n) for n curves over the same knots.
+    """
     far = int(np.searchsorted(knots, knots[0] + 0.75 * (knots[-1] - knots[0]), side="right")) - 1
     far = min(max(far, 0), len(knots) - 2)
-    return float((values[-1] - values[far]) / (knots[-1] - knots[far]))
+    return np.asarray((values[-1] - values[far]) / (knots[-1] - knots[far]))
 
 
-def quadratic_shape(x: FloatArray, shape: Sequence[float]) -> FloatArray:
+def quadratic_shape(x: FloatArray, shape: Sequence[float] | FloatArray) -> FloatArray:
     """a0 + a1 x + a2 x²."""
     return np.asarray(shape[0] + shape[1] * x + shape[2] * x * x)
 

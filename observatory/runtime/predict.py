@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -116,20 +116,30 @@ def outside(fit: Fit, p: FloatArray, o: FloatArray, b: FloatArray) -> BoolArray:
 
 def outside_reason(fit: Fit, p: float, o: float, b: float) -> str | None:
     """A sentence naming every range that is left, or None."""
-    span = fit.ranges
+    span, knots = fit.ranges, fit.curve.tokens
+    spans = {"prompt": span.prompt, "output": span.output, "batch": span.batch,
+             "context": span.context, "knots": (knots[0], knots[-1])}  # fmt: skip
+    return range_reason(spans, p, o, b)
+
+
+def range_reason(
+    spans: Mapping[str, tuple[float, float]], p: float, o: float, b: float
+) -> str | None:
+    """`outside_reason` of bare ranges: `prompt`, `output`, `batch`, `context`, and `knots`, the
+    prompt tokens of a batch that the curve covers."""
     last = p + o - 1
     found = []
-    if not span.prompt[0] <= p <= span.prompt[1]:
-        found.append(f"prompt {p:g} (measured {span.prompt[0]}-{span.prompt[1]})")
-    elif not fit.curve.tokens[0] <= p * b <= fit.curve.tokens[-1]:
-        low, high = fit.curve.tokens[0], fit.curve.tokens[-1]
+    (prompt_from, prompt_to), (low, high) = spans["prompt"], spans["knots"]
+    if not prompt_from <= p <= prompt_to:
+        found.append(f"prompt {p:g} (measured {prompt_from:.0f}-{prompt_to:.0f})")
+    elif not low <= p * b <= high:
         found.append(f"prompt tokens of the batch {p * b:g} (measured {low:g}-{high:g})")
-    if o > span.output[1]:
-        found.append(f"output {o:g} (measured {span.output[0]}-{span.output[1]})")
-    elif o > 1 and last > span.context[1]:
-        found.append(f"context {last:g} (measured up to {span.context[1]})")
-    if not span.batch[0] <= b <= span.batch[1]:
-        found.append(f"batch {b:g} (measured {span.batch[0]}-{span.batch[1]})")
+    if o > spans["output"][1]:
+        found.append("output {:g} (measured {:.0f}-{:.0f})".format(o, *spans["output"]))
+    elif o > 1 and last > spans["context"][1]:
+        found.append(f"context {last:g} (measured up to {spans['context'][1]:.0f})")
+    if not spans["batch"][0] <= b <= spans["batch"][1]:
+        found.append("batch {:g} (measured {:.0f}-{:.0f})".format(b, *spans["batch"]))
     return f"outside the measured range: {', '.join(found)}" if found else None
 
 
