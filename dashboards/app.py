@@ -18,11 +18,14 @@ PAGES = (
     ("phases", "Phases", "Prefill and decode: time, joules, memory."),
     ("footprint", "Footprint", "Carbon and water: boundaries, regions, what is uncertain."),
     ("frontier", "Frontier", "Cost against capability, under the limits of a service."),
+    ("routing", "Routing", "Which question to which model, and what that saves in each bill."),
     ("compare", "Compare", "Configurations side by side, on shared draws."),
     ("runs", "Runs & quality", "Every run, cell and window, and what is wrong with it."),
     ("card", "Model card", "One model: architecture, numbers, a snippet for a hub page."),
     ("methods", "Data & methods", "Formulas, factors with their sources, the schema."),
 )
+#: pages that show what was measured or is known, whatever the scenario
+WITHOUT_SCENARIO = ("Phases", "Runs & quality", "Data & methods")
 
 
 def main() -> None:
@@ -30,6 +33,7 @@ def main() -> None:
     # an icon of our own: named icons and emoji would be fetched from another host
     icon = str(Path(__file__).parent / "icon.svg")
     st.set_page_config("Inference Observatory", icon, layout="wide")
+    st.html(Path(__file__).parent / "style.css")
     page = st.navigation([
         st.Page(f"app_pages/{name}.py", title=title, help=help_text, default=i == 0)
         for i, (name, title, help_text) in enumerate(PAGES)
@@ -38,8 +42,10 @@ def main() -> None:
         database = connect()
     except ObservatoryError as error:
         st.title("Inference Observatory")
+        st.markdown("What a language model costs to run, in time, energy, carbon, water and money, "
+                    "and what it is worth, with the error bars shown.")  # fmt: skip
         st.error(text(error), icon=":material/database_off:")
-        nothing_yet(f"The database is named by {VARIABLE} or `observatory dashboard --db`.")
+        nothing_yet(f"Another database is named by `observatory dashboard --db` or `{VARIABLE}`.")
         return
     with st.sidebar:
         st.caption(text(database.name))
@@ -48,7 +54,11 @@ def main() -> None:
 
 def _page(page: st.Page, database: Database) -> None:
     try:
-        st.session_state["choice"] = state.scenario_bar(database.covered_request())
+        choice = state.scenario_bar(database.covered_request())
+        st.session_state["choice"] = choice
+        with st.container(key="scenario-line"):  # style.css keeps it in view
+            unused = "*not used on this page:* " if page.title in WITHOUT_SCENARIO else ""
+            st.caption(unused + choice.line())
         page.run()
     except ObservatoryError as error:
         st.error(text(error), icon=":material/error:")

@@ -21,6 +21,7 @@ from observatory.footprint.zones import resolve_zone, zones
 from observatory.records import Workload
 
 EXAMPLES = "three examples"
+NO_ZONE = "not chosen (three examples)"
 LARGEST_TOKENS = 10_000_000
 
 
@@ -42,27 +43,31 @@ class Choice:
     def line(self) -> str:
         """The scenario bar in one line of Markdown; what was changed is bold."""
         s = self.scenario
+        site = {
+            "pue": f"PUE {s.pue:g}" if s.pue is not None else "PUE",
+            "wue": f"WUE {s.wue_l_per_kwh} L/kWh" if s.wue_l_per_kwh is not None else "WUE",
+            "use": f"utilisation {s.active_share}" if s.active_share is not None else "utilisation",
+        }
+        prices = {"tariff": (s.tariff_usd_per_kwh, "$/kWh"), "rent": (s.gpu_price_usd_per_h, "$/h")}
         parts = [
-            ("request", self.request, {"p", "o", "b"}),
-            ("zone", s.zone or EXAMPLES, {"zone"}),
-            ("boundary", s.boundary, {"boundary"}),
-            ("PUE", _given(s.pue), {"pue"}),
-            ("WUE", _given(s.wue_l_per_kwh, "L/kWh"), {"wue"}),
-            ("utilisation", _given(s.active_share), {"use"}),
-            ("tariff", _given(s.tariff_usd_per_kwh, "$/kWh"), {"tariff"}),
-            ("rent", _given(s.gpu_price_usd_per_h, "$/h"), {"rent"}),
-            ("hydro", "" if s.hydro_rule == "zero" else s.hydro_rule, {"hydro"}),
-        ]
-        changed = set(self.changed)
-        return " · ".join(
-            f"**{name} {text}**" if keys & changed else f"{name} {text}"
-            for name, text, keys in parts
-            if text
-        ).replace("$", r"\$")
+            self._marked(f"request {self.request}", "p", "o", "b"),
+            self._marked(f"zone {s.zone or NO_ZONE}", "zone"),
+            self._marked(f"boundary {s.boundary}", "boundary"),
+            *(self._marked(words, key) for key, words in site.items() if key in self.changed),
+            *(self._marked(f"{key} {value} {unit}", key)
+              for key, (value, unit) in prices.items() if value is not None),
+            *([self._marked(f"hydropower's water {s.hydro_rule}", "hydro")]
+              if "hydro" in self.changed else []),
+        ]  # fmt: skip
+        usual = [words for key, words in site.items() if key not in self.changed]
+        if usual:
+            parts.append(f"{', '.join(usual)} of the registry")
+        if not any(value is not None for value, _ in prices.values()):
+            parts.append("no price")
+        return " · ".join(parts).replace("$", r"\$")
 
-
-def _given(value: float | str | None, unit: str = "") -> str:
-    return "" if value is None else f"{value} {unit}".strip()
+    def _marked(self, words: str, *keys: str) -> str:
+        return f"**{words}**" if set(keys) & set(self.changed) else words
 
 
 @st.cache_data(show_spinner=False)

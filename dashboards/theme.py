@@ -19,6 +19,31 @@ if TYPE_CHECKING:
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>$~:&\"'=^@])")
 MOST_ROWS = 500  #: rows shown of a table; its files have all
+ABBREVIATIONS = ("ttft", "tpot", "mfu", "mbu", "mape", "id", "kv", "cpu", "gpu")
+#: what a column means, for those who hover over its name
+MEANINGS = {
+    "runtime_s": "Idealized runtime of one request: no queue, no contention.",
+    "ttft_s": "Time to first token: the prefill of the whole prompt.",
+    "tpot_s": "Time per output token after the first.",
+    "roofline_s": "The least time that arithmetic and memory peaks of the hardware allow.",
+    "roofline_ratio": "Roofline over runtime: 100 % would be all that the hardware allows.",
+    "mfu": "Model FLOPs utilisation: arithmetic of the model over the hardware's peak.",
+    "mbu": "Model bandwidth utilisation: bytes that must move over the peak bandwidth.",
+    "mape": "Mean absolute error over the points that made the fit.",
+    "n_points": "Points that made the fit.",
+    "n_heldout": "Points that the fit never saw.",
+    "heldout_median_error": "Half of the held-out points were closer than this.",
+    "heldout_p90_error": "Nine of ten held-out points were closer than this.",
+    "between_process_rel": "How much fresh processes differ.",
+    "device_s": "Seconds that the device measured for this fit.",
+    "extrapolated": "Whether the request lies outside what was measured.",
+    "energy_reason": "Why there is no energy.",
+    "energy_provenance": "Measured by a counter, estimated by a model, or imported.",
+    "weights": "random_weights: the real architecture, as fast as trained, but its text is noise.",
+    "p_on_frontier": "Share of draws in which the point is on the frontier.",
+    "capability": "A score with its lane: the full protocol of the benchmark.",
+}
+SHARES = ("mfu", "mbu", "mape", "share", "roofline_ratio", "p_on_frontier", "p_lower")
 
 
 def text(value: object) -> str:
@@ -35,14 +60,14 @@ def chart(figure: go.Figure, alt: str, rows: pd.DataFrame, name: str) -> None:
         figure, key=f"chart {name}", alt=" ".join(alt.split()), theme="streamlit",
         config={
             "displaylogo": False,
+            "displayModeBar": True,
             "responsive": True,
             "modeBarButtons": [["toImage"]],  # zoom by dragging, back by a double click
             "toImageButtonOptions": {"format": "svg", "filename": name},
         },
     )  # fmt: skip
     with st.expander("Table and files"):
-        st.dataframe(readable(rows), hide_index=True, alt=f"Table of: {alt}",
-                     placeholder=MISSING)  # fmt: skip
+        _shown(rows, f"Table of: {alt}")
         with st.container(horizontal=True):
             download(rows, name)
             st.download_button(
@@ -71,10 +96,26 @@ def table(rows: pd.DataFrame, name: str, alt: str, columns: list[str] | None = N
     if len(chosen) > MOST_ROWS:
         st.caption(f"The first {MOST_ROWS} of {len(chosen):,} rows; the files have them all.")
         chosen = chosen.head(MOST_ROWS)
-    st.dataframe(readable(chosen), hide_index=True, alt=alt, key=f"table {name}",
-                 placeholder=MISSING)  # fmt: skip
+    _shown(chosen, alt, key=f"table {name}")
     with st.container(horizontal=True):
         download(rows, name)
+
+
+def _shown(rows: pd.DataFrame, alt: str, **options: Any) -> None:
+    shown = readable(rows)
+    settings = {
+        label: st.column_config.NumberColumn(help=MEANINGS.get(name), format="percent")
+        if is_share(name) and pd.api.types.is_numeric_dtype(rows[name])
+        else st.column_config.Column(help=MEANINGS.get(name))
+        for label, name in zip(shown.columns, map(str, rows.columns), strict=True)
+    }
+    st.dataframe(shown, hide_index=True, alt=alt, placeholder=MISSING, column_config=settings,
+                 **options)  # fmt: skip
+
+
+def is_share(name: str) -> bool:
+    """Whether a column holds shares of one, which read best as percentages."""
+    return name in SHARES or name.endswith(("_error", "_rel", "_share"))
 
 
 def readable(rows: pd.DataFrame) -> pd.DataFrame:
@@ -96,33 +137,44 @@ def readable(rows: pd.DataFrame) -> pd.DataFrame:
         if name in units:
             factor, symbol = units[name]
             stem = re.sub(r"(_per)?_(s|j|wh|g|l|usd|w|bytes)(?=$|_low$|_high$)", "", name)
-            made[f"{stem.replace('_', ' ')} ({symbol})"] = _rounded(column.astype(float) / factor)
+            made[f"{_words(stem)} ({symbol})"] = _rounded(column.astype(float) / factor)
         elif name.endswith("_utc"):
-            made[f"{name.removesuffix('_utc')} (UTC)"] = column.astype(str).str[:16]
+            made[f"{_words(name.removesuffix('_utc'))} (UTC)"] = column.map(moment)
         elif pd.api.types.is_float_dtype(column):
-            made[name.replace("_", " ")] = _rounded(column)
+            made[_words(name)] = _rounded(column)
         else:
-            made[name.replace("_", " ")] = column
+            made[_words(name)] = column
     return tables.guard_frame(pd.DataFrame(made))
+
+
+def moment(utc: object) -> str:
+    """A stored moment to the minute: `2026-11-24 03:01`; a dash where there is none."""
+    return str(utc)[:16].replace("T", " ") if isinstance(utc, str) else MISSING
+
+
+def _words(name: str) -> str:
+    """`heldout_p90_error` -> `heldout p90 error`, `ttft` -> `TTFT`."""
+    return " ".join(w.upper() if w in ABBREVIATIONS else w for w in name.split("_"))
 
 
 def _rounded(column: pd.Series[Any]) -> pd.Series[Any]:
     return column.map(lambda v: v if pd.isna(v) else float(f"{v:.3g}"))
 
 
-def shapes() -> None:
-    """What the markers' shapes say."""
+def shapes(bars: str = "Bars reach from the 5th to the 95th percentile.") -> None:
+    """What the markers' shapes say, and the bars."""
     st.caption("Shape tells how a number was obtained: ● measured ▲ estimated ◆ modelled "
-               "■ imported. Bars reach from the 5th to the 95th percentile.")  # fmt: skip
+               f"■ imported. {bars}")  # fmt: skip
 
 
 def nothing_yet(what: str) -> None:
     """Help in place of an empty page."""
-    st.info(f"{what} Measure this machine first; the page fills itself.", icon=":material/info:")
+    st.info(f"{what} Measure this machine; the page then fills itself.", icon=":material/info:")
     st.code("make benchmark        # or: run-benchmark", language="bash")
     st.markdown(
-        "It takes about two minutes. `run-benchmark --dry-run` says what would be measured, and "
-        "`run-benchmark probe` which sensors this machine has."
+        "It takes about two minutes and needs no GPU, no model file and no account. "
+        "`run-benchmark --dry-run` says what would be measured, `run-benchmark probe` which "
+        "sensors this machine has."
     )
 
 

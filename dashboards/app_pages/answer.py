@@ -40,7 +40,6 @@ def render(database: Database, choice: Choice) -> None:
     st.markdown(f"### {claim}")
     change = _change(database, choice, estimates)
     st.markdown(rest if change is None else f"{rest} {theme.text(change.sentence)}")
-    st.caption(choice.line())
     st.caption(sentence.evidence(best, _measured(database, best)))
     _numbers(best)
     _bills(estimates, choice)
@@ -173,9 +172,9 @@ def _configurations(database: Database, requests: pd.DataFrame) -> None:
     counts = measured[[*keys, "runs", "windows", "processes", "last_utc", "dtype", "threads"]]
     merged = rows.merge(counts, on=keys, how="left")
     theme.table(merged, "configurations", "Every measured configuration with its cost", [
-        "model", "configuration", "runtime_s", "runtime_low_s", "runtime_high_s", "ttft_s",
-        "tpot_s", "roofline_s", "roofline_ratio", "energy_j", "energy_reason",
-        "energy_provenance", "energy_method", "weights", "capability", "extrapolated", "runs",
+        "model", "configuration", "runtime_s", "runtime_low_s", "runtime_high_s", "energy_j",
+        "energy_provenance", "ttft_s", "tpot_s", "roofline_s", "roofline_ratio", "energy_reason",
+        "energy_method", "weights", "capability", "extrapolated", "runs",
         "windows", "processes", "last_utc",
     ])  # fmt: skip
 
@@ -190,7 +189,9 @@ def _times(database: Database, best: Estimate) -> None:
     worst = mine["error_rel"].abs().max()
     st.caption("The fit is made of the filled points and tried on the hollow ones"
                + ("" if pd.isna(worst) else f"; its largest error here is {100 * worst:.2g} %")
-               + ". The roofline is what the hardware's peaks would allow.")  # fmt: skip
+               + ". The roofline is what the hardware's peaks would allow. *decode 16 from 512*: "
+               "16 tokens written after 512; *request 128 + 32*: 128 read and 32 written."
+               )  # fmt: skip
     theme.chart(
         runtime.measured_idealized_roofline(mine),
         f"Measured, idealized and roofline time of each measured point of {names[chosen]}",

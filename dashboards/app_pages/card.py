@@ -29,7 +29,6 @@ def render(database: Database, choice: Choice) -> None:
     facts = mine.iloc[0]
     st.markdown(f"### {theme.text(model)}: {facts['parameters'] / 1e6:,.1f} M parameters, "
                 f"{facts['active_parameters'] / 1e6:,.1f} M active")  # fmt: skip
-    st.caption(choice.line())
     keys = tuple(mine["configuration_key"].head(MOST))
     own = database.estimate(choice.workload, choice.scenario, keys)
     if len(mine) > MOST:

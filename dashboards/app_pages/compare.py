@@ -35,7 +35,6 @@ def render(database: Database, choice: Choice) -> None:
     if scenario.zone is None:
         scenario = replace(scenario, zone=EXAMPLE_ZONES[1])
         st.caption(f"No zone was chosen: {EXAMPLE_ZONES[1]} stands in as an **example**.")
-    st.caption(choice.line())
     if not others:
         st.info("Choose what to compare with.")
         return

@@ -43,7 +43,8 @@ def render(database: Database, choice: Choice) -> None:
     if scenario.zone is None:
         scenario = replace(scenario, zone=EXAMPLE_ZONES[1])
         example = f"No zone was chosen: {EXAMPLE_ZONES[1]} stands in as an **example**. "
-    st.caption(example + choice.line())
+    if example:
+        st.caption(example)
     made, rungs = database.detail(choice.workload, scenario, key)
     st.markdown(f"### {_sentence(made, choice)}")
     _bills(made)

@@ -40,7 +40,6 @@ def render(database: Database, choice: Choice) -> None:
         names = {lane: f"{lane} ({n} model{'s' if n != 1 else ''})" for lane, n in lanes.items()}
         lane = choose("lane of the scores", "lane", names, max(lanes, key=lambda k: lanes[k]))
     limits = _limits()
-    st.caption(choice.line())
     try:
         found = database.frontier(cost, lane, choice.workload, choice.scenario, limits)
     except InputError as error:

@@ -14,14 +14,12 @@ from observatory.footprint import load_factors
 from observatory.store.views import VIEWS
 
 FORMULAS = r"""
-| what | formula |
-|---|---|
-| idealized runtime | $T(p,o,B)=\alpha(Bp)+\sum_{i=1}^{o-1}\left[c_0+c_1B+b_1B(p+i)\right]$ |
-| energy in a facility | $E=\mathrm{PUE}\,(E_{device}+E_{host}+E_{idle})$ |
-| carbon, operational | $C=E\cdot CI(zone)$ |
-| water on site | $W_{on}=E_{IT}\cdot\mathrm{WUE}$ (never times PUE) |
-| water off site | $W_{off}=E\cdot\mathrm{EWIF}(zone)$ |
-| roofline | $\max\left(\mathrm{FLOP}/peak,\ \mathrm{bytes}/bandwidth\right)$ + communication |
+* idealized runtime: $T(p,o,B)=\alpha(Bp)+\sum_{i=1}^{o-1}\left[c_0+c_1B+b_1B(p+i)\right]$
+* energy in a facility: $E=\mathrm{PUE}\,(E_{device}$ $+\,E_{host}+E_{idle})$
+* carbon, operational: $C=E\cdot CI(zone)$
+* water on site: $W_{on}=E_{IT}\cdot\mathrm{WUE}$ (never times PUE)
+* water off site: $W_{off}=E\cdot\mathrm{EWIF}(zone)$
+* roofline: the larger of $\mathrm{FLOP}/peak$ and $\mathrm{bytes}/bandwidth$, plus communication
 """
 
 
@@ -35,6 +33,11 @@ def render(database: Database) -> None:
         "systematic error and choices are kept apart. What is missing is NULL with a reason."
     )
     st.markdown(FORMULAS)
+    st.caption(
+        "p prompt tokens, o output tokens, B requests at once; α the measured curve of prefill; "
+        "c₀, c₁, b₁ what decode steps cost; CI grams of CO2e per kWh of the zone's grid; WUE and "
+        "EWIF litres per kWh on site and in power plants; PUE facility energy over IT energy."
+    )
     _fits(database)
     _factors()
     _sources(database)

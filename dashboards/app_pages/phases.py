@@ -41,7 +41,10 @@ def render(database: Database) -> None:
                   "roofline_s", "roofline_bound", "mfu", "mbu", "n_windows", "n_processes"]],
             f"phase-{phase}",
         )  # fmt: skip
-    st.caption("Markers: measured, with 95 % intervals. Line: the fit. Dotted: the roofline.")
+    st.caption(
+        "Markers: measured, with 95 % intervals. Line: the idealized runtime that was fitted to "
+        "them. Dotted: the roofline, the least time that this hardware's peaks allow."
+    )
     st.subheader("Joules a token")
     theme.chart(
         phases.joules_per_token(rows), "Joules of each token in prefill and in decode",
@@ -50,7 +53,7 @@ def render(database: Database) -> None:
               "energy_boundary", "energy_method", "energy_provenance", "energy_reason"]],
         "joules-per-token",
     )  # fmt: skip
-    theme.shapes()
+    theme.shapes("Bars are 95 % intervals. A wide bar comes from few processes that differ.")
     st.subheader("Throughput, utilisation, memory")
     theme.table(rows, "phases", "Throughput, utilisation and memory of each measured point", [
         "model", "configuration", "phase", "prompt_tokens", "context_tokens", "output_tokens",
