@@ -7,6 +7,7 @@ fit, an estimate or a run was added.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from observatory.errors import ObservatoryError
 from observatory.footprint import Footprint, Scenario
 from observatory.footprint.comparison import Change
 from observatory.footprint.ladder import Rung
+from observatory.importers.items import Tables
 from observatory.records import Workload
 from observatory.store.database import (
     DEFAULT_DATABASE,
@@ -29,7 +31,8 @@ from observatory.store.database import (
     parse_url,
     shown,
 )
-from observatory.tradeoffs import Limits, Tradeoff
+from observatory.tradeoffs import Limits, Tradeoff, routing_use
+from observatory.tradeoffs.routing_use import Measured, ModelUse
 
 VARIABLE = "OBSERVATORY_DB"
 VERSION_S = 2.0  #: for how long a version of the data is believed
@@ -108,6 +111,16 @@ class Database:
         """Cost beside capability. Raises InputError where nothing can be compared."""
         return _frontier(self._url, self._version, cost, lane, workload, scenario, limits)
 
+    def served(self) -> dict[str, tuple[str, Measured]]:
+        """`configuration/machine` -> (words, which), of configurations that can serve a router."""
+        return _served(self._url, self._version)
+
+    def uses(
+        self, table: Tables, models: Sequence[str], covers: str, served: dict[str, Measured]
+    ) -> list[ModelUse]:
+        """What a call of each model uses, by the table of items or by measured configurations."""
+        return routing_use.uses(table, models, covers, measured=served, engine=_engine(self._url))
+
 
 def connect() -> Database:
     """The database named by OBSERVATORY_DB. Raises DatabaseError, InputError."""
@@ -145,6 +158,18 @@ def _configurations(url: str, version: str) -> dict[str, str]:
     return {
         str(row["configuration_key"]): f"{row['model']} · {row['configuration']}"
         for row in rows.to_dict("records")
+    }
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def _served(url: str, version: str) -> dict[str, tuple[str, Measured]]:
+    rows = _table(url, version, "fits", ()).to_dict("records")
+    return {
+        f"{row['configuration_key']}/{row['environment_key']}": (
+            f"{row['model']} · {row['configuration']}",
+            Measured(str(row["configuration_key"]), str(row["environment_key"])),
+        )
+        for row in rows
     }
 
 

@@ -80,6 +80,10 @@ class RoutingBills:
     items: int
     notes: tuple[str, ...] = field(default=())
 
+    def without_last(self) -> RoutingBills:
+        """The same bills less the last policy, which stood in for the reference alone."""
+        return replace(self, policies=self.policies[:-1])
+
     def to_json(self) -> dict[str, Any]:
         """Nested plain values."""
         own = {name: getattr(self, name) for name in (
