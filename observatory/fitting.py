@@ -115,23 +115,28 @@ def fit_group(
     Raises InputError where points are too few for the recipe, or joules are asked of a recipe that
     may go below zero; UnknownNameError for an unknown recipe.
     """
-    joules = quantity != "runtime_s"
-    if joules and recipe not in NON_NEGATIVE:
-        allowed = ", ".join(NON_NEGATIVE)
-        raise InputError(f"recipe {recipe}: its parameters may be negative, joules take {allowed}")
-    column = QUANTITIES.get(quantity, quantity)
+    column, device_s = QUANTITIES.get(quantity, quantity), None
     points = observations(group, "fit", column)
-    fitted = fit(points, recipe, experts=experts)
-    held = pool_processes(observations(group, "heldout", column))
-    facts: dict[str, str | None] = {}
+    joules = quantity != "runtime_s"
     if joules:
-        seen = group[group[column].notna()]
-        facts = {name: only(seen[name]) for name in ENERGY_FACTS}
+        check_non_negative(recipe)
+        seen = group[group[column].astype(float) > 0]
+        device_s = sum(point.runtime_s for point in observations(seen, "fit"))
+    fitted = fit(points, recipe, experts=experts, device_s=device_s)
+    held = pool_processes(observations(group, "heldout", column))
+    facts = {name: only(seen[name]) for name in ENERGY_FACTS} if joules else {}
     first = group.iloc[0]
     return Fitted(
         str(first["configuration_key"]), str(first["environment_key"]), quantity, fitted, len(held),
         heldout_errors(fitted, held) if held else None, process_spread(points), **facts,
     )  # fmt: skip
+
+
+def check_non_negative(recipe: str) -> None:
+    """Raises InputError for a recipe whose parameters may be negative: joules cannot be."""
+    if recipe not in NON_NEGATIVE:
+        allowed = ", ".join(NON_NEGATIVE)
+        raise InputError(f"recipe {recipe}: its parameters may be negative, joules take {allowed}")
 
 
 def observations(rows: pd.DataFrame, role: str, column: str = "duration_s") -> list[Observation]:

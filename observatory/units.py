@@ -39,6 +39,7 @@ UNITS: dict[str, Unit] = {
     "runtime_s": Unit("s", "Runtime (s)", _TIME),
     "ttft_s": Unit("s", "Time to first token (s)", _TIME),
     "tpot_s": Unit("s", "Time per output token (s)", _TIME),
+    "accelerator_s": Unit("s", "Accelerator time (s)", _TIME),
     "energy_j": Unit("J", "Energy (J)", _metric("J")),
     "energy_wh": Unit("Wh", "Energy (Wh)", _metric("Wh")),
     "power_w": Unit("W", "Power (W)", _metric("W")),

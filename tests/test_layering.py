@@ -13,9 +13,10 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = [
     "errors", "units", "statistics", "records", "figures", "decision", "catalog", "store",
-    "capability", "footprint", "runtime", "importers", "ceilings", "calibrations", "audit",
-    "fitting", "priors", "derive", "answers", "headline", "ingest", "recompute", "merging",
-    "importing", "tradeoffs", "exports", "datasets", "verbs", "cli",
+    "capability", "footprint", "runtime", "importers", "profiling_logs", "ceilings",
+    "calibrations", "audit", "fitting", "priors", "derive", "answers", "refit", "headline",
+    "ingest", "recompute", "merging", "importing", "tradeoffs", "exports", "datasets", "verbs",
+    "cli",
 ]  # fmt: skip
 FORBIDDEN = {
     "observatory": {

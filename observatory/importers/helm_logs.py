@@ -32,7 +32,7 @@ _NEEDED = ("num_layers", "hidden_size", "num_attention_heads")
 _SHAPE = (*_NEEDED, "ffn_hidden_size", "tensor_model_parallel_size",
           "pipeline_model_parallel_size", "world_size", "micro_batch_size",
           "params_dtype", "make_vocab_size_divisible_by")  # fmt: skip
-_DTYPES = {"torch.float16": "fp16", "torch.bfloat16": "bf16", "torch.float32": "fp32"}
+DTYPES = {"torch.float16": "fp16", "torch.bfloat16": "bf16", "torch.float32": "fp32"}
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def _fact(path: Path, launch: Launch, point: LogPoint, key: str, layer_scale: fl
         output_tokens=float(point.output_tokens),
         batch=float(launch.whole("micro_batch_size") or 1),
         device_count=launch.devices,
-        dtype=_DTYPES.get(launch.arguments.get("params_dtype", "")),
+        dtype=DTYPES.get(launch.arguments.get("params_dtype", "")),
         backend="megatron",
         n=ITERATIONS,
         extra=extra,

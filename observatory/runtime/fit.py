@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from observatory.errors import InputError
 from observatory.runtime.curves import PrefillCurve
+from observatory.runtime.curves import scaled as scaled_curve
 from observatory.runtime.observations import FloatArray, Observation, Rows, data_hash, rows_of
 from observatory.runtime.predict import Prediction, Predictions, predict_many, predict_one
 from observatory.runtime.quality import (
@@ -87,6 +88,29 @@ class Fit:
         """Seconds of each row (n,), whatever its phase."""
         solution = Solution(self.curve, self.step, (), None)
         return solution.predict(rows) + np.where(rows.prefill, self.overhead_s, 0.0)
+
+    def scaled(self, factor: float) -> Fit:
+        """The fit of `factor` times the cost: of accelerator-seconds, or of money.
+
+        Relative errors and ranges stay; `device_s` goes on to say what measuring took. Raises
+        InputError for a factor that is not positive.
+        """
+        if not factor > 0:
+            raise InputError(f"a fit scaled by {factor}: the factor must be positive")
+        costs = ("c0_s", "per_sequence_s", "per_context_token_s", "experts_s")
+        given = {name: getattr(self.step, name) for name in costs}
+        step = replace(self.step, **{k: v * factor for k, v in given.items() if v is not None})
+        covariance = self.covariance
+        if covariance is not None:
+            by = [1.0 if name == "order" else factor for name in self.parameter_names]
+            covariance = tuple(
+                tuple(value * a * b for value, b in zip(row, by, strict=True))
+                for row, a in zip(covariance, by, strict=True)
+            )
+        return replace(
+            self, curve=scaled_curve(self.curve, factor), step=step, covariance=covariance,
+            overhead_s=self.overhead_s * factor,
+        )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict of numbers, strings, lists and None."""

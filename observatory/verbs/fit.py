@@ -1,4 +1,4 @@
-"""`observatory fit`: the idealized runtime of profiling logs, by a named recipe."""
+"""`observatory fit`: the idealized runtime of what the store holds, or of profiling logs."""
 
 from __future__ import annotations
 
@@ -8,100 +8,232 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from observatory.errors import InputError
-from observatory.verbs import options
-from observatory.verbs.tables import print_table
+from observatory.units import show as text
+from observatory.units import significant
+from observatory.verbs import billing, options
+from observatory.verbs.tables import legend, percent, print_table
 
 if TYPE_CHECKING:
-    from observatory.runtime.fit import Fit
+    from observatory.refit import Choice, Refit
+
+FEW = 6  #: fits whose evidence a person is shown
+SHOWN = {"energy_device_j": "energy_j", "energy_cpu_j": "energy_j", "energy_dram_j": "energy_j"}
+TITLES = {"runtime_s": "Idealized runtime", "accelerator_s": "Accelerator time",
+          "cost_usd": "Price"}  # fmt: skip
 
 
 @click.command(name="fit")
-@click.argument("logs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="LOG...")
+@click.argument("logs", nargs=-1, type=click.Path(path_type=Path), metavar="[LOG]...")
 @click.option("--recipe", default="relative", show_default=True,
               help="relative, ols, smooth-roofline, published-2023 or denoised.")  # fmt: skip
+@click.option("--quantity", default="runtime_s", show_default=True,
+              help="runtime_s, energy_j (or one component's: energy_device_j, energy_cpu_j, "
+                   "energy_dram_j), accelerator_s or cost_usd.")  # fmt: skip
+@click.option("--gpu-price", callback=billing.number_or_catalog, metavar="USD/H",
+              help="Price of one accelerator for an hour, or `catalog`: for cost_usd.")  # fmt: skip
+@click.option("--model", help="Only this model, by the name it is stored under.")
+@click.option("--device", help="Only devices with this in their name (no imported log has one).")
+@click.option("--dtype", help="Only this number format.")
+@click.option("--store", "store_", is_flag=True,
+              help="Keep the fits in the table `fit`, beside those that stand.")  # fmt: skip
 @click.option("--layer-scale", type=float, default=1.0, show_default=True,
-              help="Multiplies the times of a model profiled with fewer layers.")  # fmt: skip
+              help="Of a LOG: multiplies the times of a model with fewer layers.")  # fmt: skip
 @click.option("--lookup", is_flag=True, help="Predict by the paper's saw-tooth look-up.")
 @options.workload
+@options.database
 @options.as_json
+@click.pass_context
 def command(
+    context: click.Context,
     logs: tuple[Path, ...],
     recipe: str,
+    quantity: str,
+    gpu_price: float | str | None,
+    model: str | None,
+    device: str | None,
+    dtype: str | None,
+    store_: bool,
     layer_scale: float,
     lookup: bool,
     prompt: int | None,
     output: int | None,
     batch: int,
+    db: str,
     json_: bool,
 ) -> int:
-    """Fit each LOG (profiling logs of Narayanan et al., 2023); with --prompt and --output predict.
+    """Fit every configuration in the database, or each LOG (of Narayanan et al., 2023).
 
-    Exit code 1 when a log has lines that cannot be used: the others are fitted.
+    With --prompt and --output the fits predict that request; what lies outside the measured range
+    is flagged. Exit code 1 when a log has lines that cannot be used: the others are fitted.
     """
     options.at_least_one("--prompt", prompt)
     options.at_least_one("--output", output)
+    options.at_least_one("--batch", batch)
     if (prompt is None) != (output is None):
         raise InputError("give --prompt and --output together, or neither")
-    predictor = "helm-lookup" if lookup else "interpolated"
-    rows: list[dict[str, Any]] = []
+    from observatory.refit import Choice
+
+    choice = Choice(recipe, quantity, model, device, dtype, gpu_price)
     broken = 0
-    for path in logs:
-        fits, bad = _fits(path, recipe, layer_scale)
-        broken += len(bad)
-        for number, reason in bad:
-            click.echo(f"warning: {path}: line {number} {reason}", err=True)
-        for name, fitted in fits:
-            row = {"log": str(path), "model": name, "fit": fitted.to_json()}
-            if prompt is not None and output is not None:
-                row["prediction"] = vars(fitted.predict(prompt, output, batch, predictor))
-            rows.append(row)
-    if json_:
-        options.print_json(rows)
+    if logs:
+        _only_logs(context)
+        found, broken = _of_logs(logs, choice, layer_scale)
     else:
-        _print(rows, prompt, output)
+        _only_store(context)
+        found = _of_store(db, choice, store_)
+    asked = None if prompt is None or output is None else (prompt, output, batch)
+    rows = [(name, made, _told(made, asked, lookup)) for name, made in found]
+    if json_:
+        options.print_json([
+            {"log": name, **made.to_json()} | ({} if asked is None else {"prediction": told})
+            for name, made, told in rows
+        ])  # fmt: skip
+    else:
+        _print(rows, choice, asked)
     return 1 if broken else 0
 
 
-def _fits(
-    path: Path, recipe: str, layer_scale: float
-) -> tuple[list[tuple[str, Fit]], tuple[tuple[int, str], ...]]:
-    from observatory.importers.helm_logs import parse, shape_name
-    from observatory.runtime.fit import fit
-    from observatory.runtime.observations import Point, observed
-
-    parsed = parse(path, layer_scale)
-    found = []
-    for launch in parsed.launches:
-        batch = launch.whole("micro_batch_size") or 1
-        points = [
-            observed(Point("e2e", p.prompt_tokens, p.output_tokens, batch), p.runtime_s,
-                     std_s=p.std_s)
-            for p in launch.points.values()
-        ]  # fmt: skip
-        if points:
-            name = f"{shape_name(launch, layer_scale)} x{launch.devices}"
-            found.append((name, fit(points, recipe)))
-    return found, parsed.broken
+def _only_logs(context: click.Context) -> None:
+    """The filters are of the store."""
+    for name in ("model", "device", "dtype", "store_"):
+        if context.params[name]:
+            flag = f"--{name.rstrip('_')}"
+            raise InputError(f"{flag} belongs to the database: leave the LOGs out to use it")
 
 
-def _print(rows: list[dict[str, Any]], prompt: int | None, output: int | None) -> None:
-    def cells(row: dict[str, Any]) -> list[Any]:
-        fitted, told = row["fit"], row.get("prediction")
-        errors, alpha = fitted["errors"], fitted["curve"]["alpha_s"]
-        shown = [
-            Path(row["log"]).name, row["model"], str(fitted["points_used"]),
-            f"{fitted['step']['c0_s'] * 1e3:.3f} ms", f"{alpha[0] * 1e3:.2f} ms",
-            f"{alpha[-1] * 1e3:.1f} ms", f"{errors['mape']:.2%}", f"{errors['max']:.1%}",
-        ]  # fmt: skip
-        if told is not None:
-            shown.append(f"{told['runtime_s']:.4g} s" + (" *" if told["extrapolated"] else ""))
-        return shown
+def _only_store(context: click.Context) -> None:
+    if context.params["layer_scale"] != 1:
+        raise InputError(
+            "--layer-scale belongs to a LOG: imported logs got theirs from `observatory import`"
+        )
 
-    columns = ["log", "shape", "#n", "#step", "#alpha, first", "#alpha, last", "#MAPE", "#max"]
-    notes = []
-    if prompt is not None:
-        columns.append(f"#p={prompt} o={output}")
-        reasons = {row["prediction"]["reason"] for row in rows if row["prediction"]["reason"]}
-        notes = [f"* {reason}" for reason in sorted(reasons)]
-    title = f"Idealized runtime, recipe {rows[0]['fit']['recipe']}" if rows else "Idealized runtime"
-    print_table(title, columns, [cells(row) for row in rows], notes)
+
+def _of_logs(
+    paths: tuple[Path, ...], choice: Choice, layer_scale: float
+) -> tuple[list[tuple[str | None, Refit]], int]:
+    """The fits of each log, and how many lines could not be used. One that has no fit ends it."""
+    from observatory.profiling_logs import read_logs
+    from observatory.refit import check, of_log
+
+    check(choice)
+    found: list[tuple[str | None, Refit]] = []
+    broken = 0
+    for path in paths:
+        logs, bad = read_logs(path, layer_scale)
+        broken += len(bad)
+        for number, reason in bad:
+            click.echo(f"warning: {path}: line {number} {reason}", err=True)
+        made = [of_log(choice, log) for log in logs]
+        if all(one.fit is None for one in made):
+            raise InputError(f"{path}: {made[0].reason}")
+        found += [(str(path), one) for one in made]
+    return found, broken
+
+
+def _of_store(db: str, choice: Choice, store: bool) -> list[tuple[str | None, Refit]]:
+    from observatory import refit
+    from observatory.store.database import open_database, open_read_only
+
+    found = refit.refit(open_read_only(db), choice)
+    if store:
+        new = refit.store(open_database(db), found)
+        click.echo(f"{new} fits stored", err=True)
+    return [(None, made) for made in found]
+
+
+def _told(made: Refit, asked: tuple[int, int, int] | None, lookup: bool) -> dict[str, Any] | None:
+    """The prediction of one request: time by its parts, any other quantity as one number."""
+    if asked is None or made.fit is None:
+        return None
+    told = made.fit.predict(*asked, "helm-lookup" if lookup else "interpolated")
+    if made.quantity == "runtime_s":
+        return vars(told)
+    return {
+        made.quantity: told.runtime_s, "prefill": told.prefill_s, "decode": told.decode_s,
+        "unit": made.unit, "extrapolated": told.extrapolated, "reason": told.reason,
+    }  # fmt: skip
+
+
+Row = tuple[str | None, "Refit", dict[str, Any] | None]
+
+
+def _print(rows: list[Row], choice: Choice, asked: tuple[int, int, int] | None) -> None:
+    quantity = SHOWN.get(choice.quantity, choice.quantity)
+    there = [(made, told) for _, made, told in rows if made.fit is not None]
+    marks, where = legend([made.configuration for made, _ in there])
+    notes = _notes([made for made, _ in there]) + [
+        f"{made.model} on {made.configuration}: no fit: {made.reason}"
+        for _, made, _ in rows if made.fit is None
+    ]  # fmt: skip
+    print_table(
+        f"{TITLES.get(choice.quantity, 'Energy')}, recipe {choice.recipe}",
+        ["model", "on", "#n", "#step", "#alpha", "#MAPE", "#p95", "#max", "#alpha(1)", "#device",
+         "#prompts"],
+        [_cells(made, mark, quantity) for (made, _), mark in zip(there, marks, strict=True)],
+        [*where, *notes],
+    )  # fmt: skip
+    if asked is not None:
+        _print_request(there, marks, asked, quantity)
+
+
+def _print_request(
+    there: list[tuple[Refit, dict[str, Any] | None]],
+    marks: list[str],
+    asked: tuple[int, int, int],
+    quantity: str,
+) -> None:
+    rows, notes = [], set()
+    for (made, told), mark in zip(there, marks, strict=True):
+        assert told is not None  # a request was asked for, and there is a fit
+        runtime = made.quantity == "runtime_s"
+        parts = [told["prefill_s" if runtime else "prefill"],
+                 told["decode_s" if runtime else "decode"]]  # fmt: skip
+        rows.append([
+            made.model, mark, *(text(v, quantity) for v in (told[made.quantity], *parts)),
+            "OUTSIDE" if told["extrapolated"] else "inside",
+        ])  # fmt: skip
+        notes |= {f"{made.model}: {told['reason']}"} if told["reason"] else set()
+    p, o, b = asked
+    title = f"A request of {p} prompt + {o} output tokens" + (f", batch {b}" if b > 1 else "")
+    columns = ["model", "on", "#all", "#prefill", "#decode", "range"]
+    print_table(title, columns, rows, sorted(notes))
+
+
+def _cells(made: Refit, mark: str, quantity: str) -> list[Any]:
+    fitted = made.fit
+    assert fitted is not None  # the caller leaves the others out
+    errors, alpha, ranges = fitted.errors, fitted.curve.alpha_s, fitted.ranges
+    return [
+        made.model, mark, fitted.points_used, text(fitted.b0_s, quantity),
+        show_range(alpha[0], alpha[-1], quantity), percent(errors.mape, 2), percent(errors.p95),
+        percent(errors.max), percent(errors.alpha1), f"{significant(fitted.device_s)} s",
+        f"{ranges.prompt[0]}-{ranges.prompt[1]}",
+    ]  # fmt: skip
+
+
+def show_range(low: float, high: float, quantity: str) -> str:
+    """`13.2–214 ms`: two values in the unit of the first."""
+    first, last = text(low, quantity), text(high, quantity, like=low)
+    unit = first.rpartition(" ")[2]
+    return f"{first.removesuffix(unit).strip()}–{last}"
+
+
+def _notes(found: list[Refit]) -> list[str]:
+    """What the columns are, why terms are on or off, what was held out, where a price is from."""
+    notes = [
+        "step: at batch 1, context 0; alpha: at the first and last prompt; p95, max and alpha(1):",
+        "errors on the n fitted points; device: what measuring them took, once each",
+    ]
+    for made in found[:FEW]:
+        fitted = made.fit
+        assert fitted is not None
+        said = [f"{e.name} {'on' if e.accepted else 'off'} ({e.reason})" for e in fitted.evidence]
+        if said:
+            notes.append(f"{made.model}: {'; '.join(said)}")
+        if made.fitted is not None and made.fitted.heldout is not None:
+            held = made.fitted.heldout
+            notes.append(
+                f"{made.model}: {made.fitted.n_heldout} held-out points, error median "
+                f"{held.median:.1%}, p90 {held.p90:.1%}, max {max(held.all):.1%}"
+            )
+    return notes + sorted({f"price {made.price_source}" for made in found if made.price_source})
