@@ -27,6 +27,7 @@ VERBS: dict[str, str] = {
     "recompute": "Bill kept estimates again under another edition of the factors.",
     "frontier": "Cost against capability: which models are worth what they cost.",
     "breakeven": "Own hardware against a provider's list price.",
+    "dea": "Rate models by several costs at once: cross-efficiency with its rule.",
     "route": "What routing between models would save, from a table of items.",
     "import": "Results of other tools, with provenance, audited.",
     "audit": "What no machine could have measured: the database, or files of others.",

@@ -19,8 +19,13 @@ from observatory.capability.known import Match, capability_rows, matches
 from observatory.capability.names import model_name
 from observatory.capability.scores import Scored, on_lane
 from observatory.decision import chance, hull
-from observatory.decision.frontier import Option, cheapest, columns, frontier_mask
-from observatory.decision.ranks import RankAgreement, rank_agreement
+from observatory.decision.frontier import (
+    Option,
+    cheapest,
+    columns,
+    cost_per_correct,
+    frontier_mask,
+)
 from observatory.errors import InputError, UnknownNameError
 from observatory.footprint import Scenario
 from observatory.records import Workload
@@ -68,6 +73,7 @@ class Point:
     source: str
     licence: str
     cost_assumed_rel: float | None  #: relative error of the cost that was assumed, not stated
+    cost_per_correct: float | None  #: with a quality floor, of a score that is a share
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +126,15 @@ def frontier(
     quality: float | None = None,
     aliases: Mapping[str, str] | None = None,
     error_rel: float = ASSUMED_REL,
+    floor: float | None = None,
 ) -> Tradeoff:
     """Frontiers of `cost` against the scores of a lane.
 
     Own measurements are priced for one request of `workload`, in the scenario's zone or in three
     example zones; with `imported` the rows of each source stand for themselves, per unit of their
     own work; a cost without a stated error gets the relative standard deviation `error_rel`, marked
-    assumed. Raises InputError where nothing can be compared, UnknownNameError for cost or lane.
+    assumed. With a quality `floor` points say their cost per correct answer. Raises InputError
+    where nothing can be compared, UnknownNameError for cost or lane.
     """
     if cost not in COSTS:
         raise UnknownNameError("cost", cost, list(COSTS), f"one of {', '.join(COSTS)}")
@@ -140,7 +148,8 @@ def frontier(
         candidates = own_candidates(engine, cost, workload or Workload.request(*usual), chosen)
     groups = [
         made for (name, work), found in candidates.items()
-        if (made := _group(name, work, found, named, limits or Limits(), quality, aliases)).points
+        if (made := _group(name, work, found, named, limits or Limits(), (quality, floor),
+                           aliases)).points
     ]  # fmt: skip
     if not groups:
         raise InputError(f"no model has both a {cost} and a score in {lane}: " + _why(candidates))
@@ -170,7 +179,7 @@ def _group(
     candidates: Sequence[Candidate],
     scores: Sequence[Scored],
     limits: Limits,
-    quality: float | None,
+    bars: tuple[float | None, float | None],
     aliases: Mapping[str, str] | None,
 ) -> Group:
     left: list[tuple[str, str]] = []
@@ -188,7 +197,8 @@ def _group(
         Option(f"{i}", c.cost or 0.0, m.scored.quality, c.low, c.high, m.scored.low, m.scored.high)
         for i, (c, m) in enumerate(joined)
     ]
-    points = _points(joined, options)
+    quality, floor = bars
+    points = _points(joined, options, floor)
     return Group(name, work, points, tuple(_steps(options, joined)), *_volume(options),
                  *_iso(options, joined, quality), tuple(dict.fromkeys(left)),
                  *_exact(joined))  # fmt: skip
@@ -218,6 +228,7 @@ def _beyond(candidate: Candidate, limits: Limits) -> str | None:
 def _points(
     joined: Sequence[tuple[Candidate, Match]],
     options: Sequence[Option],
+    floor: float | None,
 ) -> tuple[Point, ...]:
     if not options:
         return ()
@@ -238,8 +249,14 @@ def _points(
             c.model, c.configuration, c.cost or 0.0, c.low, c.high, s.score, low, high,
             bool(mask[i]), float(sure[i]), chance.marker(float(sure[i])), str(i) in corners,
             s.lane, match.inherited, match.of_variant, s.source, s.licence, c.assumed_rel,
+            _per_correct(options[i], s, floor),
         ))  # fmt: skip
     return tuple(sorted(made, key=lambda p: (p.cost, -p.score, p.model)))
+
+
+def _per_correct(option: Option, score: Scored, floor: float | None) -> float | None:
+    share = score.unit == "fraction" and score.quality == score.score
+    return cost_per_correct(option, floor) if share and floor is not None else None
 
 
 def _label(joined: Sequence[tuple[Candidate, Match]], name: str) -> str:
@@ -278,21 +295,3 @@ def _iso(
     found = [cheapest(options, quality, robust) for robust in (False, True)]
     plain, robust = (None if o is None else _label(joined, o.name) for o in found)
     return plain, robust
-
-
-# ---------------------------------------------------------------------- two costs, two rankings
-def rankings(a: Tradeoff, b: Tradeoff) -> list[tuple[str, RankAgreement]]:
-    """For each group that both hold, how the two costs rank the same points."""
-    other = {g.name: g for g in b.groups}
-    found = []
-    for group in a.groups:
-        if group.name not in other:
-            continue
-        second = {(p.model, p.configuration, p.lane, p.source): p.cost
-                  for p in other[group.name].points}  # fmt: skip
-        keys = [(p.model, p.configuration, p.lane, p.source) for p in group.points]
-        costs = {k: p.cost for k, p in zip(keys, group.points, strict=True) if k in second}
-        if len(costs) > 1:
-            agreed = rank_agreement([*costs.values()], [second[k] for k in costs])
-            found.append((group.name, agreed))
-    return found

@@ -52,6 +52,12 @@ MARKS = {"filled": "●", "half": "◐", "hollow": "○"}
 @click.option(
     "--quality", type=float, metavar="Q", help="Name the cheapest with at least this score."
 )
+@click.option(
+    "--floor",
+    type=click.FloatRange(0, 1),
+    metavar="Q",
+    help="Show the cost per correct answer of points with at least this score.",
+)
 @click.option("--max-ttft", type=float, metavar="S", help="Leave out slower first tokens.")
 @click.option("--max-tpot", type=float, metavar="S", help="Leave out slower output tokens.")
 @click.option("--max-memory", type=float, metavar="GIB", help="Leave out larger peaks of memory.")
@@ -80,9 +86,9 @@ MARKS = {"filled": "●", "half": "◐", "hollow": "○"}
 @options.as_json
 def command(
     cost: str, lane: str | None, list_: str | None, workload: str | None, imported: bool,
-    mix_lanes: bool, quality: float | None, max_ttft: float | None, max_tpot: float | None,
-    max_memory: float | None, budget: float | None, against: str | None, helm: Path | None,
-    aliases: Path | None, assume_error: float | None,
+    mix_lanes: bool, quality: float | None, floor: float | None, max_ttft: float | None,
+    max_tpot: float | None, max_memory: float | None, budget: float | None,
+    against: str | None, helm: Path | None, aliases: Path | None, assume_error: float | None,
     db: str, json_: bool, **choices: Any,
 ) -> None:  # fmt: skip
     """Which models are worth their cost: frontier, hull and the chance to be on it.
@@ -105,14 +111,15 @@ def command(
         return
     if lane is None:
         raise InputError("name a lane with --lane; --lanes lists them")
-    request, scenario = _request(workload), Scenario(**choices)
+    request, scenario = request_of(workload), Scenario(**choices)
     limits = Limits(max_ttft, max_tpot, None if max_memory is None else max_memory * 2**30, budget)
     names = None if aliases is None else user_aliases(aliases)
 
     def ask(which: str) -> Tradeoff:
         return frontier(engine, which, lane, request, scenario, imported, mix_lanes, limits,
                         quality, names,
-                        ASSUMED_REL if assume_error is None else assume_error)  # fmt: skip
+                        ASSUMED_REL if assume_error is None else assume_error,
+                        floor)  # fmt: skip
 
     found = ask(cost)
     agreed = [] if against is None else rankings(found, ask(against))
@@ -123,7 +130,7 @@ def command(
         ]  # fmt: skip
         options.print_json(found.to_json() | {"against": against, "rankings": ranks})
         return
-    _print(found, quality)
+    _print(found, quality, floor)
     for name, a in agreed:
         tau = "–" if a.tau_b is None else f"{a.tau_b:.3f}"
         click.echo(
@@ -164,7 +171,8 @@ def _where(model: str, raw: tuple[str, ...], idealized: tuple[str, ...]) -> str:
             (False, False): ""}[model in raw, model in idealized]  # fmt: skip
 
 
-def _request(text: str | None) -> Workload | None:
+def request_of(text: str | None) -> Workload | None:
+    """`P,O[,B]` as a request; None for None. Raises InputError."""
     if text is None:
         return None
     try:
@@ -193,7 +201,7 @@ def _lanes(engine: Any, text: str, json_: bool) -> None:
     print_table("", ["lane", "#models"], listed)
 
 
-def _print(found: Tradeoff, quality: float | None) -> None:
+def _print(found: Tradeoff, quality: float | None, floor: float | None) -> None:
     for lane in found.lanes[:4]:
         click.echo(f"score: {lane}"[:WIDTH])
     if len(found.lanes) > 4:
@@ -201,12 +209,12 @@ def _print(found: Tradeoff, quality: float | None) -> None:
     if found.badge:
         click.echo(f"MIXED LANES: {found.badge}")
     for group in found.groups:
-        _print_group(found.cost, group, quality)
+        _print_group(found.cost, group, quality, floor)
     for note in found.notes:
         click.echo(note)
 
 
-def _print_group(cost: str, group: Group, quality: float | None) -> None:
+def _print_group(cost: str, group: Group, quality: float | None, floor: float | None) -> None:
     unit = billing.unit_of(cost)
     shown = group.points[:SHOWN]
     marks, where = legend([p.configuration for p in shown])
@@ -221,7 +229,9 @@ def _print_group(cost: str, group: Group, quality: float | None) -> None:
             MARKS[point.marker], point.model[-36:], mark,
             show_interval(point.cost_low, point.cost, point.cost_high, unit),
             _score(point.score, point.score_low, point.score_high),
-            percent(point.p_on_frontier, 0), ", ".join(f for f in flags if f),
+            percent(point.p_on_frontier, 0),
+            *([] if floor is None else [show(point.cost_per_correct, unit)]),
+            ", ".join(f for f in flags if f),
         ])  # fmt: skip
     notes = [f"{len(group.points) - SHOWN} more points: --json has all"] * (
         len(group.points) > SHOWN
@@ -229,10 +239,23 @@ def _print_group(cost: str, group: Group, quality: float | None) -> None:
     notes += where if len(where) <= 12 else []
     print_table(
         f"{UNITS[unit].label}, {group.workload}, {group.name}",
-        ["", "model", "on", "#cost", "#score", "#P(frontier)", ""],
+        ["", "model", "on", "#cost", "#score", "#P(frontier)",
+         *([] if floor is None else ["#per correct"]), ""],
         rows,
-        [*notes, *_summary(group, unit, quality)],
-    )
+        [*notes, *_summary(group, unit, quality), *_floor(group, floor)],
+    )  # fmt: skip
+
+
+def _floor(group: Group, floor: float | None) -> list[str]:
+    """What the cost per correct answer leaves out; without a floor it would praise the useless."""
+    if floor is None:
+        return []
+    known = [p for p in group.points if p.cost_per_correct is not None]
+    if not known:
+        return [f"no score of {floor:g} or more is a share of correct answers: no cost per correct"]
+    best = min(known, key=lambda p: p.cost_per_correct or 0.0)
+    return [f"cheapest correct answer among scores of {floor:g} or more: {best.model} "
+            f"({best.configuration})"]  # fmt: skip
 
 
 def _score(score: float, low: float | None, high: float | None) -> str:
