@@ -1,89 +1,188 @@
-"""Tables for a paper: `booktabs`, units in the header, an interval beside each value."""
+"""Tables for a paper: `booktabs`, units in the header, an interval beside each value.
+
+A table is laid out for a column of two (229 pt) or a page (345 pt), the narrowest of `article`:
+short columns as they are, long text wrapped, the type as small as it must be and no smaller than
+7 points. More than a page of rows become a `longtable`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from observatory.exports.columns import bound_of, bounds_of, quantity_of, scale_of
-from observatory.units import significant
+from observatory.errors import InputError, UnknownNameError
+from observatory.exports.columns import bound_of
+from observatory.exports.latex_cells import Column, column_of
+from observatory.exports.latex_text import breakable
+from observatory.exports.paper_columns import PAPER, PaperTable, caption_facts, with_point
 
-SPECIAL = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
-    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "×": r"$\times$",
-    "–": "--", "·": r"$\cdot$", "µ": r"$\mu$",
-}  # fmt: skip
-
-
-def escape_latex(text: str) -> str:
-    """Text that LaTeX prints as it is."""
-    return "".join(SPECIAL.get(character, character) for character in text)
+WIDTHS_PT = {"column": 229.0, "page": 345.0}
+#: name and points of an em, with what small fonts of Computer Modern are wider than by their size
+SIZES = (("small", 9.0 * 1.03), ("footnotesize", 8.0 * 1.06), ("scriptsize", 7.0 * 1.14))
+SEPARATION_PT = 3.0  #: \\tabcolsep; twice between columns
+NARROWEST_EM = 7.0  #: of a wrapped column
+LINES_A_PAGE = 40
 
 
-def to_latex(frame: pd.DataFrame, caption: str, label: str = "tab:observatory") -> str:
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A size of type, whether intervals stand below their values, and the points that unwrapped
+    columns and separations take of the line."""
+
+    size: str
+    stacked: bool
+    fixed_pt: float
+
+
+def to_latex(
+    frame: pd.DataFrame,
+    caption: str = "",
+    label: str = "tab:observatory",
+    columns: Sequence[str] | None = None,
+    what: str | None = None,
+    width: str = "page",
+) -> str:
     """A `booktabs` table. `x`, `x_low`, `x_high` become one cell `x [low, high]`.
 
-    A column named as a unit of `observatory.units` is scaled to one readable unit, which stands in
-    the header; a column without any value is left out, and named in a comment.
+    `columns` chooses columns by name; else those that a paper wants of `what`, else all. A column
+    named as a unit of `observatory.units` is scaled to one readable unit, which stands in the
+    header; a column without any value is left out, and named in a comment; a text that all rows
+    share moves to the caption. Raises UnknownNameError for a column, InputError for no rows and
+    where `columns` are too wide.
     """
-    columns: list[str] = []
-    dropped: list[str] = []
+    if frame.empty:
+        raise InputError(f"a table needs rows, {what or 'this'} has none")
+    frame = with_point(frame)
+    paper = PAPER.get(what or "", PaperTable("", tuple(str(c) for c in frame.columns)))
     names = [str(c) for c in frame.columns]
-    for name in names:
-        if bound_of(name, names) is not None:
-            continue
-        (dropped if frame[name].isna().all() else columns).append(name)
-    cells = [_latex_column(frame, name, names) for name in columns]
-    align = "".join("r" if numeric else "l" for _, _, numeric in cells)
-    lines = [f"% no value in: {', '.join(dropped)}"] if dropped else []
-    lines += [
-        r"\begin{table}", r"\centering", rf"\caption{{{escape_latex(caption)}}}",
-        rf"\label{{{label}}}", rf"\begin{{tabular}}{{{align}}}", r"\toprule",
-        " & ".join(head for head, _, _ in cells) + r" \\", r"\midrule",
+    for name in columns or ():
+        if name not in names:
+            raise UnknownNameError("column", name, names, f"such as {', '.join(names[:8])}")
+    wanted = list(columns) if columns else [n for n in paper.columns if n in names]
+    kept = [n for n in wanted if bound_of(n, names) is None or (columns and n in columns)]
+    empty = [n for n in kept if frame[n].isna().all()]
+    shared = [] if columns else [n for n in kept[1:] if n not in empty and _shared(frame[n])]
+    made = [column_of(frame, n, names) for n in kept if n not in (*empty, *shared)]
+    if not made:
+        raise InputError(f"a table needs values, the columns {', '.join(kept)} have none")
+    layout, made, dropped = _fitting(made, WIDTHS_PT[width], bool(columns))
+    facts = _facts(frame, (*shared, *paper.said), [c.name for c in made])
+    said = [s for s in (caption or paper.title, facts, _brackets(made, paper)) if s]
+    lines = [f"% no value in: {', '.join(empty)}"] if empty else []
+    lines += [f"% left out to fit: {', '.join(dropped)}"] if dropped else []
+    lines_of_text = len(frame) * (2 if layout.stacked else 1)
+    body = _long if lines_of_text > LINES_A_PAGE else _floating
+    return "\n".join([*lines, *body(made, layout, " ".join(said), label, width)]) + "\n"
+
+
+def _shared(values: pd.Series[Any]) -> bool:
+    """Whether all of several rows hold the same text."""
+    if len(values) < 2 or pd.api.types.is_numeric_dtype(values):
+        return False
+    return len({str(v) for v in values}) == 1
+
+
+def _facts(frame: pd.DataFrame, said: Sequence[str], shown: Sequence[str]) -> str:
+    facts = caption_facts(frame, [n for n in dict.fromkeys(said) if n not in shown])
+    return f"{facts[0].upper()}{facts[1:]}." if facts else ""
+
+
+def _brackets(made: Sequence[Column], paper: PaperTable) -> str:
+    return paper.brackets if any(below for c in made for below in c.below) else ""
+
+
+def _fitting(
+    made: list[Column], line_pt: float, asked: bool
+) -> tuple[Layout, list[Column], list[str]]:
+    """The largest type in which the columns fit, intervals beside their values where they can be;
+    where nothing fits, columns go from the right."""
+    kept = list(made)
+    while True:
+        for stacked in (False, True):
+            for size, em in SIZES:
+                widths = [c.stacked_em if stacked else c.em for c in kept if not c.wrapped]
+                fixed = sum(widths) * em + 2 * SEPARATION_PT * len(kept)
+                need = fixed + sum(c.wrapped for c in kept) * NARROWEST_EM * em
+                if need <= line_pt:
+                    layout = Layout(size, stacked, fixed)
+                    return layout, kept, [c.name for c in made if c not in kept]
+        if asked or len(kept) == 1:
+            raise InputError(
+                f"these {len(kept)} columns need about {need:.0f} pt, the line has {line_pt:.0f}: "
+                "choose fewer with --columns"
+            )
+        kept.pop()
+
+
+def _alignment(made: Sequence[Column], layout: Layout) -> str:
+    wrapped = [c for c in made if c.wrapped]
+    weight = sum(min(c.characters, 80) for c in wrapped)
+    out = []
+    for c in made:
+        if c.wrapped:
+            share = int(1000 * min(c.characters, 80) / weight) / 1000
+            out.append(rf"p{{{share:g}\dimexpr\linewidth-{layout.fixed_pt:.0f}pt\relax}}")
+        else:
+            out.append("r" if c.numeric else "l")
+    return "@{}" + "".join(out) + "@{}"
+
+
+def _rows(made: Sequence[Column], stacked: bool) -> list[str]:
+    columns = [_cells(column, stacked) for column in made]
+    return [" & ".join(cells) + r" \\" for cells in zip(*columns, strict=True)]
+
+
+def _cells(column: Column, stacked: bool) -> list[str]:
+    if not column.numeric:
+        return list(column.body)
+    out = []
+    for value, below in zip(column.body, column.below, strict=True):
+        if below is None:
+            out.append(value)
+        elif stacked:
+            out.append(rf"\begin{{tabular}}[t]{{@{{}}r@{{}}}}{value}\\{{{below}}}\end{{tabular}}")
+        else:
+            out.append(f"{value} {below}")
+    return out
+
+
+def _head(made: Sequence[Column], stacked: bool) -> str:
+    return " & ".join(_title(c, stacked) for c in made) + r" \\"
+
+
+def _title(column: Column, stacked: bool) -> str:
+    if not column.unit or not stacked:
+        return f"{column.head} {column.unit}".strip()
+    return rf"\begin{{tabular}}[b]{{@{{}}r@{{}}}}{column.head}\\{column.unit}\end{{tabular}}"
+
+
+def _floating(
+    made: Sequence[Column], layout: Layout, caption: str, label: str, width: str
+) -> list[str]:
+    kind = "table" if width == "column" else "table*"
+    return [
+        r"% needs \usepackage{booktabs}", rf"\begin{{{kind}}}", r"\centering",
+        rf"\caption{{{breakable(caption)}}}", rf"\label{{{label}}}",
+        rf"\{layout.size}\setlength{{\tabcolsep}}{{{SEPARATION_PT:g}pt}}",
+        rf"\begin{{tabular}}{{{_alignment(made, layout)}}}", r"\toprule",
+        _head(made, layout.stacked), r"\midrule", *_rows(made, layout.stacked), r"\bottomrule",
+        r"\end{tabular}", rf"\end{{{kind}}}",
     ]  # fmt: skip
-    for i in range(len(frame)):
-        lines.append(" & ".join(body[i] for _, body, _ in cells) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
-    return "\n".join(lines) + "\n"
 
 
-def _latex_column(
-    frame: pd.DataFrame, name: str, names: Sequence[str]
-) -> tuple[str, list[str], bool]:
-    values = frame[name]
-    numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
-    if not numeric:
-        body = ["--" if _missing(v) else escape_latex(str(v)) for v in values]
-        return escape_latex(name.replace("_", " ")), body, False
-    quantity = quantity_of(name)
-    factor, symbol = (1.0, "") if quantity is None else scale_of(values, quantity)
-    stem = name.rpartition("_")[0] if quantity is not None else name
-    head = escape_latex(stem.replace("_", " ") + (f" ({symbol})" if symbol else ""))
-    bounds = bounds_of(name, names)
-    body = []
-    for i, value in enumerate(values):
-        if pd.isna(value):
-            body.append("--")
-            continue
-        text = _number(float(value) / factor)
-        if bounds is not None:
-            low, high = (frame[b].iloc[i] for b in bounds)
-            if not pd.isna(low) and not pd.isna(high):
-                text += f" [{_number(low / factor)}, {_number(high / factor)}]"
-        body.append(text)
-    return head, body, True
-
-
-def _number(value: float) -> str:
-    if value == int(value) and abs(value) < 1e6:
-        return f"{value:.0f}"
-    text = significant(value)
-    mantissa, _, exponent = text.partition("e")
-    return rf"${mantissa}\times 10^{{{int(exponent)}}}$" if exponent else text
-
-
-def _missing(value: Any) -> bool:
-    return value is None or (not isinstance(value, list | dict) and bool(pd.isna(value)))
+def _long(
+    made: Sequence[Column], layout: Layout, caption: str, label: str, width: str
+) -> list[str]:
+    del width  # a longtable takes the line it stands in
+    return [
+        r"% needs \usepackage{booktabs,longtable}, and a page of one column",
+        rf"{{\{layout.size}\setlength{{\tabcolsep}}{{{SEPARATION_PT:g}pt}}%",
+        rf"\begin{{longtable}}{{{_alignment(made, layout)}}}",
+        rf"\caption{{{breakable(caption)}}}\label{{{label}}}\\", r"\toprule",
+        _head(made, layout.stacked), r"\midrule\endfirsthead", r"\toprule",
+        _head(made, layout.stacked), r"\midrule\endhead",
+        r"\bottomrule\endfoot", *_rows(made, layout.stacked), r"\end{longtable}}",
+    ]  # fmt: skip

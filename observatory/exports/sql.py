@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import BigInteger, Engine, Float, Integer, Table, select, text
+from sqlalchemy import BigInteger, Engine, Float, Integer, Table, text
 
 from observatory.errors import InputError
+from observatory.exports.trimming import Keep, rows_of
 from observatory.store import schema
 from observatory.store.views import VIEWS
 
@@ -77,8 +78,9 @@ def _kind(column: pd.Series[Any]) -> str:
     return "DOUBLE PRECISION" if pd.api.types.is_float_dtype(column) else "TEXT"
 
 
-def dump(engine: Engine) -> Iterator[str]:
-    """The whole store: every table with its primary key and rows, then the views."""
+def dump(engine: Engine, keep: Keep | None = None) -> Iterator[str]:
+    """The store (or what `keep` keeps): every table with its primary key and rows, then views."""
+    asked = keep or Keep()
     yield HEAD
     yield "BEGIN;\n"
     with engine.connect() as connection:
@@ -87,7 +89,7 @@ def dump(engine: Engine) -> Iterator[str]:
         yield from insert("alembic_version", ["version_num"], [[version]])
         for table in schema.metadata.sorted_tables:
             yield _create(table)
-            rows = connection.execute(select(table).order_by(*table.primary_key.columns))
+            rows = rows_of(connection, table, asked)
             yield from insert(table.name, [c.name for c in table.columns], rows)
     for view, query in VIEWS.items():
         yield f"CREATE VIEW {name(view)} AS {' '.join(query.split())};\n"

@@ -2,31 +2,48 @@
 
 A spreadsheet runs a cell that begins like a formula. Imported text is somebody else's: such a cell
 gets an apostrophe in front in CSV, as OWASP advises (CSV Injection), and numbers stay numbers.
+`read_csv` takes it off again, so that a table comes back as it was; in CSV alone an empty text
+cannot be told from a missing one, and comes back missing.
 """
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from observatory.errors import InputError
+from observatory.errors import InputError, UnknownNameError
 from observatory.exports.latex import to_latex
 from observatory.records import canonical_json
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+#: columns whose values can look like numbers and are names: an edition 2026.1, three shots
+TEXTS = frozenset({"edition", "shots", "run_id", "year", "backend_version", "code_version",
+                   "recipe_version"})  # fmt: skip
 CSV, JSON, PARQUET, LATEX = "csv", "json", "parquet", "latex"
 FORMATS = (CSV, JSON, PARQUET, LATEX)
 
 
 def guarded(value: Any) -> Any:
-    """A text that a spreadsheet would run as a formula, made harmless; anything else as it is."""
-    if isinstance(value, str) and value.startswith(FORMULA) and not _is_number(value):
+    """A text that a spreadsheet would run as a formula, made harmless; anything else as it is.
+
+    A text that begins with apostrophes before such a sign gets one more, so that `unguarded` can
+    tell what was put there.
+    """
+    if isinstance(value, str) and value.lstrip("'").startswith(FORMULA) and not _is_number(value):
         return "'" + value
+    return value
+
+
+def unguarded(value: Any) -> Any:
+    """The text that `guarded` was given."""
+    if isinstance(value, str) and value[:1] == "'" and value.lstrip("'").startswith(FORMULA):
+        return value[1:]
     return value
 
 
@@ -54,9 +71,69 @@ def flat(value: Any) -> Any:
     return value
 
 
+class _Lines:
+    """Rows of a CSV writer that ends them by `\\r\\n`, so that it quotes both, ended by `\\n`."""
+
+    def __init__(self) -> None:
+        self.rows: list[str] = []
+
+    def write(self, row: str) -> int:
+        self.rows.append(row.removesuffix("\r\n") + "\n")
+        return len(row)
+
+
 def to_csv(frame: pd.DataFrame) -> str:
     """CSV with a header, `\\n` line ends and floats in full precision; missing is empty."""
-    return guard_frame(frame).to_csv(index=False, lineterminator="\n")
+    lines = _Lines()
+    plain = guard_frame(frame)
+    writer = csv.writer(lines, lineterminator="\r\n")
+    writer.writerow(plain.columns)
+    for row in plain.itertuples(index=False, name=None):
+        writer.writerow(["" if _missing(v) else repr(v) if isinstance(v, float) else v
+                         for v in map(_python, row)])  # fmt: skip
+    return "".join(lines.rows)
+
+
+def read_csv(text: str) -> pd.DataFrame:
+    """The table that `to_csv` wrote: guards taken off, numbers as they were, nested values as their
+    JSON text. A column is numeric where every value reads exactly as a number is written here."""
+    header, *rows = csv.reader(io.StringIO(text, newline=""))
+    columns = {
+        unguarded(name): _typed(name, [row[i] or None for row in rows])
+        for i, name in enumerate(header)
+    }
+    return pd.DataFrame(columns, columns=[unguarded(name) for name in header])
+
+
+def _typed(name: str, values: list[str | None]) -> pd.Series[Any]:
+    known = [v for v in values if v is not None]
+    text = name in TEXTS or name.endswith(("_key", "_hash"))
+    for kind in () if text else (int, float):
+        if known and all(_reads_as(v, kind) for v in known):
+            whole = kind is int and len(known) == len(values)
+            return pd.Series([None if v is None else kind(v) for v in values],
+                             dtype="int64" if whole else "float64")  # fmt: skip
+    if known and len(known) == len(values) and set(known) <= {"True", "False"}:
+        return pd.Series([v == "True" for v in values], dtype=bool)
+    return pd.Series([unguarded(v) for v in values], dtype=object)
+
+
+def _reads_as(text: str, kind: type[int] | type[float]) -> bool:
+    try:
+        return repr(kind(text)) == text
+    except ValueError:
+        return False
+
+
+def _python(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value
+
+
+def _missing(value: Any) -> bool:
+    return (
+        value is None or value is pd.NA or value is pd.NaT
+        or (isinstance(value, float) and math.isnan(value))
+    )  # fmt: skip
 
 
 def to_json(frame: pd.DataFrame) -> str:
@@ -99,8 +176,26 @@ def to_parquet(frame: pd.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def write(frame: pd.DataFrame, kind: str, caption: str = "") -> bytes:
-    """The frame in one of FORMATS. Raises InputError for another format."""
+def chosen(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """The frame with these columns in this order. Raises UnknownNameError for one it has not."""
+    names = [str(c) for c in frame.columns]
+    for name in columns:
+        if name not in names:
+            raise UnknownNameError("column", name, names, f"such as {', '.join(names[:8])}")
+    return frame[list(columns)]
+
+
+def write(
+    frame: pd.DataFrame,
+    kind: str,
+    what: str | None = None,
+    columns: Sequence[str] | None = None,
+    width: str = "page",
+) -> bytes:
+    """The frame in one of FORMATS; `what`, `columns` and `width` lay out a LaTeX table.
+
+    Raises InputError for another format, and as `to_latex` does.
+    """
     if kind == CSV:
         return to_csv(frame).encode()
     if kind == JSON:
@@ -108,5 +203,6 @@ def write(frame: pd.DataFrame, kind: str, caption: str = "") -> bytes:
     if kind == PARQUET:
         return to_parquet(frame)
     if kind == LATEX:
-        return to_latex(frame, caption).encode()
+        label = f"tab:{what or 'observatory'}"
+        return to_latex(frame, label=label, columns=columns, what=what, width=width).encode()
     raise InputError(f"format {kind!r}: use one of {', '.join(FORMATS)}")

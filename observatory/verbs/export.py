@@ -11,26 +11,33 @@ import click
 from observatory.errors import InputError
 from observatory.records import Workload
 from observatory.verbs import billing, options
+from observatory.verbs.chosen import configuration_keys
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     from sqlalchemy import Engine
 
-    from observatory.footprint import FactorTable, Scenario
+    from observatory.exports.questions import Ask
+    from observatory.exports.trimming import Keep
+    from observatory.footprint import FactorTable
 
 WHAT = {
     "summary": "median of each measured point with its interval",
     "windows": "every raw window",
     "fits": "idealized runtime and energy with errors and ranges",
     "footprint": "one request's bills on each configuration, in the scenario given",
+    "frontier": "cost against the scores of --lane, with the chance of each point to be the best",
     "idealized": "measured beside idealized beside roofline",
     "configurations": "what was measured on which machine, how much, when",
     "estimates": "bills kept in the store",
     "capability": "scores by lane",
     "runs": "runs", "cells": "cells", "findings": "what is wrong with which row",
-    "all": "the whole store (format sql)",
+    "all": "the whole store (format sql or sqlite)",
 }  # fmt: skip
-FORMATS = ("csv", "json", "parquet", "latex", "sql")
+FORMATS = ("csv", "json", "parquet", "latex", "sql", "sqlite")
+COSTS = ("runtime_s", "energy_j", "co2e_g", "co2e_total_g", "water_l", "cost_usd")
 
 
 @click.command(name="export")
@@ -47,7 +54,8 @@ FORMATS = ("csv", "json", "parquet", "latex", "sql")
     type=click.Choice(FORMATS),
     default="csv",
     show_default=True,
-    help="latex: a booktabs table; sql: read by sqlite3 and by PostgreSQL.",
+    help="latex: a booktabs table; sql: read by sqlite3 and by PostgreSQL; "
+    "sqlite: a database of its own (--what all).",
 )
 @click.option(
     "--out",
@@ -56,70 +64,94 @@ FORMATS = ("csv", "json", "parquet", "latex", "sql")
     show_default=True,
     help="File to write; - is standard output.",
 )
+@click.option(
+    "--columns",
+    metavar="NAME,…",
+    help="Only these columns, in this order; without it all, and for latex those of a paper.",
+)
+@click.option(
+    "--width",
+    type=click.Choice(("column", "page")),
+    default="page",
+    show_default=True,
+    help="latex: lay out for one column of two, or for a page.",
+)
 @click.option("--model", help="Only rows of this model.")
 @click.option("--phase", help="Only rows of this phase: prefill, decode, e2e.")
+@click.option(
+    "--configuration",
+    "named",
+    multiple=True,
+    metavar="NAME",
+    help="Only this configuration: a key, MODEL or MODEL:words (repeatable).",
+)
 @click.option("--run", "run_id", help="Only this run (windows, cells).")
+@click.option("--without-windows", is_flag=True, help="--what all: leave out raw windows.")
+@click.option("--cost", type=click.Choice(COSTS), default="energy_j", show_default=True,
+              help="Cost of --what frontier.")  # fmt: skip
+@click.option("--lane", metavar="LANE", help="Lane of the scores of --what frontier.")
+@click.option("--imported", is_flag=True, help="--what frontier of imported rows.")
+@click.option("--mix-lanes", is_flag=True, help="--what frontier: several lanes on one axis.")
+@click.option("--max-ttft", type=float, metavar="S", help="frontier: leave out slower.")
+@click.option("--max-tpot", type=float, metavar="S", help="frontier: leave out slower.")
+@click.option("--budget", type=float, metavar="COST", help="frontier: leave out dearer.")
 @options.workload
 @billing.zone
 @billing.choices
 @billing.registry
 @options.database
 def command(
-    what: str, form: str, out: str, model: str | None, phase: str | None, run_id: str | None,
-    prompt: int | None, output: int | None, batch: int, db: str,
-    factor_files: tuple[Path, ...], edition: str | None, **choices: Any,
+    what: str, form: str, out: str, columns: str | None, width: str, model: str | None,
+    phase: str | None, db: str, factor_files: tuple[Path, ...], edition: str | None, **given: Any,
 ) -> None:  # fmt: skip
     """Write a table of the store to a file. Values are in SI units, missing is empty or null.
 
     Text that a spreadsheet would run as a formula gets an apostrophe in front in CSV.
     """
-    from observatory.footprint import Scenario
     from observatory.store.database import open_read_only
 
-    for flag, value in (("--prompt", prompt), ("--output", output), ("--batch", batch)):
-        options.at_least_one(flag, value)
-    scenario = Scenario(**choices)
-    factors = billing.table_of(factor_files, edition)
-    if what == "all" and form != "sql":
-        raise InputError(f"--what all is a dump: --format sql, not {form}")
+    for flag in ("prompt", "output", "batch"):
+        options.at_least_one(f"--{flag}", given[flag])
+    if what == "all" and form not in ("sql", "sqlite"):
+        raise InputError(f"--what all is a dump: --format sql or sqlite, not {form}")
+    if form == "sqlite" and (what != "all" or out == "-"):
+        raise InputError("--format sqlite is of --what all, with --out FILE")
     engine = open_read_only(db)
+    keys = configuration_keys(engine, given["named"])
     if what == "all":
-        from observatory.exports import sql
-
-        _write(out, "".join(sql.dump(engine)).encode())
+        _whole(engine, form, out, keep_of(engine, model, keys, not given["without_windows"]))
         return
-    frame = table(engine, what, run_id, (prompt, output, batch), scenario, factors)
+
+    from observatory.exports.questions import table
+
+    frame = table(
+        engine, what, ask_of(engine, given, keys, billing.table_of(factor_files, edition))
+    )
     for column, wanted in (("model", model), ("phase", phase)):
         frame = only(frame, column, wanted, what)
-    _write(out, rendered(frame, what, form))
+    chosen = None if columns is None else [c.strip() for c in columns.split(",") if c.strip()]
+    _write(out, rendered(frame, what, form, chosen, width))
     if out != "-":
         click.echo(f"{out}: {len(frame)} rows", err=True)
 
 
-def table(
-    engine: Engine,
-    what: str,
-    run_id: str | None,
-    request: tuple[int | None, int | None, int],
-    scenario: Scenario,
-    factors: FactorTable,
-) -> pd.DataFrame:
-    """The table called `what`, from `answers`."""
+def ask_of(
+    engine: Engine, given: dict[str, Any], keys: tuple[str, ...], factors: FactorTable
+) -> Ask:
+    """What the options ask for."""
     from observatory import answers
+    from observatory.exports.questions import Ask
+    from observatory.footprint import Scenario
+    from observatory.tradeoffs import Limits
 
-    if what == "footprint":
-        usual = answers.covered_request(engine)
-        asked = Workload.request(request[0] or usual[0], request[1] or usual[1], request[2])
-        return answers.estimate_frame(answers.estimate(engine, asked, scenario, None, factors))
-    if what == "windows":
-        return answers.windows(engine, run_id)
-    if what == "cells":
-        return answers.cells(engine, run_id)
-    if what == "fits":
-        return answers.fits(engine, None)
-    named = {"estimates": "footprint_table", "capability": "capability_table"}
-    made: pd.DataFrame = getattr(answers, named.get(what, what))(engine)
-    return made
+    fields = Scenario.__dataclass_fields__
+    usual = answers.covered_request(engine)
+    return Ask(
+        Workload.request(given["prompt"] or usual[0], given["output"] or usual[1], given["batch"]),
+        Scenario(**{k: v for k, v in given.items() if k in fields}), factors, keys,
+        given["run_id"], given["cost"], given["lane"], given["imported"], given["mix_lanes"],
+        Limits(given["max_ttft"], given["max_tpot"], None, given["budget"]),
+    )  # fmt: skip
 
 
 def only(frame: pd.DataFrame, column: str, wanted: str | None, what: str) -> pd.DataFrame:
@@ -135,17 +167,39 @@ def only(frame: pd.DataFrame, column: str, wanted: str | None, what: str) -> pd.
     return kept
 
 
-def rendered(frame: pd.DataFrame, what: str, kind: str) -> bytes:
-    """The frame in one of FORMATS."""
+def rendered(
+    frame: pd.DataFrame, what: str, kind: str, columns: Sequence[str] | None, width: str
+) -> bytes:
+    """The frame in one of FORMATS. Raises UnknownNameError for a column that it has not."""
+    from observatory.exports import sql, tables
+
+    if kind != "latex" and columns is not None:
+        frame = tables.chosen(frame, columns)
     if kind == "sql":
-        from observatory.exports import sql
-
         return sql.from_frame(frame, what).encode()
-    from observatory.exports import tables
+    return tables.write(frame, kind, what, columns, width)
 
-    captions = {"footprint": "Bills of one request; 5th to 95th percentile in brackets."}
-    usual = f"{what.capitalize()}: {WHAT[what]}; intervals in brackets."
-    return tables.write(frame, kind, captions.get(what, usual))
+
+def keep_of(engine: Engine, model: str | None, keys: tuple[str, ...], windows: bool) -> Keep:
+    """Which part of the store a dump keeps. Raises InputError for an unknown model."""
+    from observatory import answers
+    from observatory.exports.trimming import Keep
+
+    if model is None:
+        return Keep(keys or None, windows)
+    mine = only(answers.configurations(engine), "model", model, "all")
+    of_model = tuple(str(key) for key in mine["configuration_key"])
+    return Keep(tuple(dict.fromkeys((*keys, *of_model))), windows)
+
+
+def _whole(engine: Engine, form: str, out: str, keep: Keep) -> None:
+    from observatory.exports import sql, trimming
+
+    if form == "sql":
+        _write(out, "".join(sql.dump(engine, keep)).encode())
+        return
+    trimming.write_sqlite(engine, Path(out), keep)
+    click.echo(f"{out}: {Path(out).stat().st_size:,} bytes", err=True)
 
 
 def _write(out: str, content: bytes) -> None:
