@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, select
 
 from observatory import audit
 from observatory.audit.bounds import StoreBounds
+from observatory.audit.levels import judged
 from observatory.audit.marking import GROUP, mark_excluded
 from observatory.ceilings import Ceilings
 from observatory.fitting import DEFAULT_RECIPE, fit_all, only, process_of
@@ -26,7 +27,6 @@ from observatory.records import Finding
 from observatory.statistics import between_process_spread, mad, median, process_interval
 from observatory.store import reader, schema, writer
 
-PROFILES = ("quick", "standard", "publishable")
 #: columns of reported rows that no rule looks at
 NOT_JUDGED = ("std", "n", "reason", "extra", "source_name", "tool")
 
@@ -66,10 +66,10 @@ def derive(engine: Engine, configurations: Collection[str] | None = None) -> Der
 def audited_windows(
     connection: Connection, roofline: Ceilings, configurations: Collection[str] | None = None
 ) -> tuple[pd.DataFrame, list[Finding]]:
-    """Windows with the column `excluded`, and the findings that excluded some of them."""
+    """Windows with the column `excluded` and the level of their point, and the findings."""
     rows = reader.windows(connection, configurations=configurations)
     findings = audit.audit_windows(rows, StoreBounds(connection, roofline))
-    return mark_excluded(rows, findings), findings
+    return judged(mark_excluded(rows, findings), findings), findings
 
 
 def asked_recipes(
@@ -128,7 +128,8 @@ def _identity(used: pd.DataFrame, excluded: int) -> dict[str, Any]:
     return {
         "role": "heldout" if (used["role"] == "heldout").all() else str(used["role"].iloc[0]),
         "provenance": "measured",
-        "profile": min(used["profile"], key=lambda p: PROFILES.index(p) if p in PROFILES else -1),
+        "profile": used["level"].iloc[0],
+        "profile_reason": used["level_reason"].iloc[0],
         "n_runs": int(used["run_id"].nunique()),
         "n_processes": int(process_of(used).nunique()),
         "n_windows": len(used),

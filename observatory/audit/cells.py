@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from observatory.audit.rule import WARN, Rule, apply_all, limit
+from observatory.audit.rule import WARN, Rule, apply_all, below, limit, number
 from observatory.records import Finding, Phase
 
 MOST_CV = 0.05  #: METHOD §3.9
@@ -37,6 +37,15 @@ CELL_RULES: tuple[Rule, ...] = (
         "METHOD §3.11; paired within each process, median over processes",
         ("drift", "change"), limit("drift", MOST_DRIFT), words=("change",),
     ),
+    Rule(
+        "level_not_met", WARN,
+        "The run asked for `{asked}`, the point met `{level}`: {why}.",
+        "Cite it as the level that it met; for the other, mend the reason and measure again.",
+        "METHOD §3, profiles; a point pooled from several runs has the lowest level asked",
+        ("asked_rank", "level_rank"),
+        lambda t: below(number(t, "level_rank"), number(t, "asked_rank")),
+        words=("asked", "level", "why"),
+    ),
 )  # fmt: skip
 
 
@@ -45,7 +54,8 @@ def audit_cells(windows: pd.DataFrame) -> list[Finding]:
     if windows.empty:
         return []
     used = windows[~windows["excluded"]]
-    cells = _spreads(used).join(_drifts(used), how="left").reset_index(names="id")
+    cells = _spreads(used).join(_drifts(used), how="left").join(_levels(used), how="left")
+    cells = cells.reset_index(names="id")
     return apply_all(CELL_RULES, cells, "cell")
 
 
@@ -74,8 +84,9 @@ def _spreads(used: pd.DataFrame) -> pd.DataFrame:
     })  # fmt: skip
 
 
-def _drifts(used: pd.DataFrame) -> pd.DataFrame:
-    """Change of the anchor from its first cell to its last in a run, on the last cell's row."""
+def anchor_changes(used: pd.DataFrame) -> pd.Series[float]:
+    """Change of the anchor's time from the first of its cells to the last, by run_id,
+    configuration_key, process_index and cell (the last); only where a process has both."""
     anchors = used[used["phase"] == Phase.ANCHOR]
     seconds = anchors["duration_s"] / anchors["iterations"]
     keys = ["run_id", "configuration_key", "process_index", "cell_id"]
@@ -90,6 +101,21 @@ def _drifts(used: pd.DataFrame) -> pd.DataFrame:
         first=("seconds", "first"), last=("seconds", "last"),
         cell=("cell_id", "last"), cells=("cell_id", "nunique"),
     )  # fmt: skip
-    ends = ends[ends["cells"] > 1]
-    change = (ends["last"] / ends["first"] - 1).groupby(ends["cell"]).median()
+    ends = ends[ends["cells"] > 1].set_index("cell", append=True)
+    return ends["last"] / ends["first"] - 1
+
+
+def _drifts(used: pd.DataFrame) -> pd.DataFrame:
+    """Change of the anchor from its first cell to its last in a run, on the last cell's row."""
+    change = anchor_changes(used).groupby(level="cell").median()
     return pd.DataFrame({"change": change, "drift": change.abs()})
+
+
+def _levels(used: pd.DataFrame) -> pd.DataFrame:
+    """What each cell's run asked for and what its point met, where `levels.judged` has said."""
+    if "level" not in used.columns:
+        return pd.DataFrame()
+    return used.groupby("cell_id").agg(
+        asked=("profile", "first"), level=("level", "first"), why=("level_reason", "first"),
+        asked_rank=("asked_rank", "first"), level_rank=("level_rank", "first"),
+    )  # fmt: skip

@@ -183,6 +183,13 @@ WINDOW_ONLY: tuple[Rule, ...] = (
         "METHOD §3.3", ("flags",), flagged("warm_up_not_stable"),
     ),
     Rule(
+        "device_clock_disagrees", WARN,
+        "The device's own stopwatch and the wall clock differ by more than 2 %.",
+        "Look for work outside the timed stretch, or for a synchronisation that is missing.",
+        "METHOD §3.4: the device is synchronised at both edges",
+        ("flags",), flagged("device_clock_disagrees"),
+    ),
+    Rule(
         "sensor_disagreement", WARN,
         "Counter and power integral differ by {value:.1%} (bound {bound:.0%}).",
         "Look at both columns; the counter is what is used.",

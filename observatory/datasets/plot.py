@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from observatory.derive import plain_rows
-from observatory.figures.style import colours, si
+from observatory.figures.style import colours
 
 PHASES = ("prefill", "decode")
 LEFT, PANEL, GAP, ROW, TOP = 300, 300, 30, 18, 64
@@ -133,12 +133,19 @@ def _panel(left: float, label: str, dots: Sequence[Dot], tints: Sequence[str]) -
         at = x(10.0**decade)
         parts.append(
             f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{bottom}" stroke="#ddd"/>'
-            f'<text x="{at:.1f}" y="{bottom + 16}" text-anchor="middle">{si(10.0**decade)}</text>'
+            f'<text x="{at:.1f}" y="{bottom + 16}" text-anchor="middle">{_tick(decade)}</text>'
         )
     for index, (dot, tint) in enumerate(zip(dots, tints, strict=True)):
         y = TOP + ROW * index + ROW / 2
         parts += _mark(dot, tint, x, y)
     return parts
+
+
+def _tick(decade: int) -> str:
+    """`10m` for -2: a power of ten with its SI prefix; the unit stands on the axis."""
+    step = decade // 3
+    prefix = {-3: "n", -2: "µ", -1: "m", 0: "", 1: "k", 2: "M", 3: "G"}.get(step)
+    return f"1e{decade}" if prefix is None else f"{10 ** (decade - 3 * step)}{prefix}"
 
 
 def _mark(dot: Dot, tint: str, x: Any, y: float) -> list[str]:

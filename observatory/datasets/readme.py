@@ -66,12 +66,15 @@ def _what(facts: Facts) -> str:
 
 
 def _levels(summary: pd.DataFrame) -> str:
-    asked = "profile" if "profile" in summary else None
-    if asked is None or summary.empty:
+    """What the points met, and why not more."""
+    if summary.empty:
         return ""
     counts = summary["profile"].value_counts().sort_index()
     said = ", ".join(f"{n} {level}" for level, n in counts.items())
-    return f"Protocol profile of the points: {said}.\n"
+    lines = [f"Protocol level that the points met: {said}."]
+    why = summary["profile_reason"].dropna().value_counts().sort_index()
+    lines += [f"* {n} below the level asked for: {reason}" for reason, n in why.items()]
+    return "\n".join(lines) + "\n"
 
 
 def _machine(facts: Facts) -> str:
@@ -98,12 +101,9 @@ def _joules(facts: Facts, summary: pd.DataFrame) -> str:
     lines = ["## Energy", ""]
     known = summary[summary["energy_j"].notna()] if "energy_j" in summary else summary.iloc[:0]
     if known.empty:
-        reasons = sorted({str(w["energy_reason"]) for w in facts["windows.csv"]
-                          if w["energy_reason"]})  # fmt: skip
-        return (
-            "\n".join([*lines, "No joules: " + ("; ".join(reasons) or "no reason kept") + "."])
-            + "\n"
-        )
+        told = {str(w["energy_reason"]) for w in facts["windows.csv"] if w["energy_reason"]}
+        lines.append(f"No joules: {'; '.join(sorted(told)) or 'no reason kept'}.")
+        return "\n".join(lines) + "\n"
     for (provenance, method, boundary), rows in known.groupby(
         ["energy_provenance", "energy_method", "energy_boundary"], sort=True
     ):
@@ -113,8 +113,8 @@ def _joules(facts: Facts, summary: pd.DataFrame) -> str:
         )
     missing = summary[summary["energy_j"].isna()]
     if len(missing):
-        reasons = "; ".join(sorted(set(missing["energy_reason"].dropna().astype(str))))
-        lines.append(f"* {len(missing)} points without joules: {reasons or 'no reason kept'}")
+        why = "; ".join(sorted(set(missing["energy_reason"].dropna().astype(str))))
+        lines.append(f"* {len(missing)} points without joules: {why or 'no reason kept'}")
     return "\n".join(lines) + "\n"
 
 
@@ -159,7 +159,8 @@ def _found(findings: pd.DataFrame) -> str:
     lines = ["## What the audit found", ""]
     if findings.empty:
         return "\n".join([*lines, "Nothing."]) + "\n"
-    for (severity, rule), rows in findings.groupby(["severity", "rule"], sort=True):
+    groups = findings.groupby(["severity", "rule"], sort=True)
+    for (severity, rule), rows in groups:
         lines.append(f"* {len(rows)} × `{rule}` ({severity}): {rows['remedy'].iloc[0]}")
     return "\n".join(lines) + "\n"
 

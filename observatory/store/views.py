@@ -16,7 +16,7 @@ VIEWS: dict[str, str] = {
                s.energy_boundary, s.energy_method, s.energy_provenance, s.energy_reason,
                s.peak_memory_bytes, s.roofline_s, s.roofline_bound, s.mfu, s.mbu,
                s.n_runs, s.n_processes, s.n_windows, s.n_excluded, s.between_process_rel,
-               s.role, s.profile, s.provenance,
+               s.role, s.profile, s.profile_reason, s.provenance,
                c.weights, c.device_kind AS device, c.device_count, c.dtype, c.quantization,
                c.attention, c.kv_cache, c.compile_mode, c.threads, c.backend, c.backend_version,
                s.configuration_key, s.environment_key

@@ -57,7 +57,7 @@ def gpu_run(path: Path, limit_w: float, power_w: float, prefill_s: float, **stac
         model.key, "random_weights", "transformers", "1", CARD, 1, "bfloat16", "sdpa", "static",
         "cuda_graph", None, **stack,
     )  # fmt: skip
-    run = Run("gpu", "synthetic", "hash", {}, "0.1.0", machine.key, "standard", 0, utc_now())
+    run = Run("gpu", "synthetic", "hash", {}, "0.1.0", machine.key, "quick", 0, utc_now())
     recorder = Recorder.start(path, run, machine)
     recorder.add_models([model])
     recorder.add_configurations([configuration])

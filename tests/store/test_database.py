@@ -145,7 +145,7 @@ def test_passwords_are_never_shown() -> None:
     assert parse_url("postgres://localhost/x").drivername == "postgresql+psycopg"
 
 
-@pytest.mark.parametrize("start", ["0001", "0002"])
+@pytest.mark.parametrize("start", ["0001", "0002", "0003"])
 def test_an_old_database_is_brought_to_the_newest_schema(tmp_path: Path, start: str) -> None:
     from alembic import command
 

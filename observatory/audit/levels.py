@@ -1,0 +1,160 @@
+"""Which protocol level a point met, whatever level its runs asked for (METHOD §3).
+
+`publishable` is a label that readers trust: a point carries it only where its windows show all that
+the level asks for. One that does not is labelled with the level that it did meet, and the reason.
+`quick` asks for nothing that a stored window could lack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from observatory.audit.cells import MOST_DRIFT, anchor_changes
+from observatory.audit.marking import GROUP
+from observatory.records import Finding, Phase, Provenance
+from observatory.statistics import process_interval
+
+JUDGED = (Phase.PREFILL, Phase.DECODE, Phase.E2E, Phase.SERVING)
+ENERGY = ("energy_device_j", "energy_cpu_j", "energy_dram_j")
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """What a level asks of a point. Window length is asked of each window when it is measured."""
+
+    name: str
+    processes: int  #: fresh processes, at least
+    windows: int  #: in each of them, at least
+    half_width_rel: float | None  #: of the 95 % interval of runtime, and of measured joules
+    faultless: bool = False  #: stable anchors, no finding of FAULTS, joules in every window
+
+
+#: METHOD §3, lowest first.
+LEVELS: tuple[Level, ...] = (
+    Level("quick", 1, 1, None),
+    Level("standard", 1, 3, 0.05),
+    Level("publishable", 3, 3, 0.02, faultless=True),
+)
+RANK = {level.name: rank for rank, level in enumerate(LEVELS)}
+#: Findings on a used window that a publishable point cannot have, and the words for them.
+FAULTS: dict[str, str] = {
+    "throttled": "throttled",
+    "foreign_process": "beside a foreign process",
+    "cpu_contended": "beside a busy neighbour",
+    "temperature_drift": "in a drift of temperature",
+    "warm_up_not_stable": "after an unstable warm-up",
+    "sensor_disagreement": "with counter and power integral apart",
+    "edge_bound": "too short for the sensor's tick",
+    "device_clock_disagrees": "with device and wall clock apart",
+}
+
+
+def judged(windows: pd.DataFrame, findings: Sequence[Finding]) -> pd.DataFrame:
+    """The windows with the columns `level` and `level_reason` of their point, and the places of
+    what their run asked for and of what the point met among LEVELS (`asked_rank`, `level_rank`).
+
+    `windows` are marked (`marking.mark_excluded`); `level_reason` is None where the level asked for
+    was met. Points without work (idle, anchor) carry the lowest level that was asked.
+    """
+    if windows.empty:
+        return windows.assign(level=None, level_reason=None, asked_rank=None, level_rank=None)
+    faults: dict[int, list[str]] = {}
+    for finding in findings:
+        if finding.subject == "window" and finding.rule in FAULTS:
+            faults.setdefault(finding.subject_id, []).append(finding.rule)
+    used = windows[~windows["excluded"]]
+    drifts = anchor_changes(used).abs().groupby(level=["run_id", "configuration_key"]).median()
+    level = np.full(len(windows), None, dtype=object)
+    reason = np.full(len(windows), None, dtype=object)
+    for places in windows.groupby(GROUP, dropna=False, sort=False).indices.values():
+        group = windows.iloc[places]
+        level[places], reason[places] = level_of(group[~group["excluded"]], faults, drifts)
+    ranks = windows["profile"].map(RANK).astype(float)
+    met = pd.Series(level, index=windows.index)
+    # a point without work is not held to a level
+    work = windows["phase"].isin(JUDGED)
+    return windows.assign(
+        level=met, level_reason=reason, asked_rank=ranks.where(work),
+        level_rank=met.map(RANK).astype(float).where(work),
+    )  # fmt: skip
+
+
+def level_of(
+    used: pd.DataFrame, faults: Mapping[int, Sequence[str]], drifts: pd.Series[float]
+) -> tuple[str | None, str | None]:
+    """(level met, why not the one asked for) of the used windows of one point.
+
+    `faults`: window id -> rules of FAULTS that it broke. `drifts`: change of the anchor, by run and
+    configuration. (None, None) without windows.
+    """
+    if used.empty:
+        return None, None
+    ranks = [RANK.get(str(profile), 0) for profile in used["profile"].unique()]
+    asked = min(ranks)
+    if str(used["phase"].iloc[0]) not in JUDGED:
+        return LEVELS[asked].name, None
+    pooled = f"pooled with windows of a `{LEVELS[asked].name}` run"
+    first = pooled if max(ranks) > asked else None
+    for level in reversed(LEVELS[: asked + 1]):
+        reason = next(_lacks(level, used, faults, drifts), None)
+        if reason is None:
+            return level.name, first
+        first = first or reason
+    return LEVELS[0].name, first
+
+
+def _lacks(
+    level: Level, used: pd.DataFrame, faults: Mapping[int, Sequence[str]], drifts: pd.Series[float]
+) -> Iterator[str]:
+    """What a point lacks of a level, one sentence part each; nothing where it has all."""
+    who = used["run_id"] + "/" + used["process_index"].astype(str) + "/" + used["process_id"]
+    sizes = used.groupby(who).size()
+    if len(sizes) < level.processes:
+        yield f"{len(sizes)} of {level.processes} processes"
+    if sizes.min() < level.windows:
+        yield f"{sizes.min()} of {level.windows} windows in a process"
+    if level.half_width_rel is not None:
+        yield from _too_wide(level.half_width_rel, used, who)
+    if level.faultless:
+        yield from _faulty(used, faults)
+        yield from _drifted(used, drifts)
+
+
+def _too_wide(most: float, used: pd.DataFrame, who: pd.Series[str]) -> Iterator[str]:
+    joules = used[list(ENERGY)].astype(float).sum(axis=1, min_count=1)
+    measured = (used["energy_provenance"] == Provenance.MEASURED) & joules.notna()
+    for name, values in (("runtime", used["duration_s"]), ("energy", joules.where(measured))):
+        each = (values.astype(float) / used["iterations"]).dropna()
+        if each.empty:
+            continue
+        groups = [g.to_numpy(dtype=float) for _, g in each.groupby(who[each.index], sort=True)]
+        width = process_interval(groups).half_width_rel
+        if width is None:
+            yield f"no interval of {name} from one window"
+        elif width > most:
+            yield f"the 95 % interval of {name} is ±{width:.1%}, above {most:.0%}"
+
+
+def _faulty(used: pd.DataFrame, faults: Mapping[int, Sequence[str]]) -> Iterator[str]:
+    counts: dict[str, int] = {}
+    for window in used["id"]:
+        for rule in faults.get(int(window), ()):
+            counts[rule] = counts.get(rule, 0) + 1
+    for rule, count in sorted(counts.items()):
+        yield f"{count} of {len(used)} windows {FAULTS[rule]}"
+    measured = used["energy_provenance"] == Provenance.MEASURED
+    if measured.any() and not measured.all():
+        yield f"{int((~measured).sum())} of {len(used)} windows without joules"
+
+
+def _drifted(used: pd.DataFrame, drifts: pd.Series[float]) -> Iterator[str]:
+    pairs = used[["run_id", "configuration_key"]].drop_duplicates()
+    found = drifts.reindex(pd.MultiIndex.from_frame(pairs))
+    if found.isna().any():
+        yield "a run without an anchor at both ends"
+    elif found.max() > MOST_DRIFT:
+        yield f"the anchor drifted by {found.max():.1%}, above {MOST_DRIFT:.0%}"
