@@ -65,14 +65,16 @@ def import_file(
     source: str | None = None,
     aliases: Mapping[str, str] | None = None,
     licence: str | None = None,
+    layer_scale: float | None = None,
 ) -> ImportReport:
     """Import one file by the reader named `source`, or the one that knows it.
 
-    `licence` is stored where the format itself brings none. Raises InputError for a file that
-    cannot be used (nothing is stored) and DatabaseError for the store.
+    `licence` is stored where the format itself brings none; `layer_scale` multiplies the times of a
+    log that profiled a part of the layers. Raises InputError for a file that cannot be used
+    (nothing is stored) and DatabaseError for the store.
     """
     file = Path(path)
-    name, reading = registry.read(file, source)
+    name, reading = registry.read(file, source, layer_scale=layer_scale)
     engine = open_database(database)
     try:
         return _store(engine, file, name, reading, aliases, licence)

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = [
     "errors", "units", "statistics", "records", "figures", "decision", "catalog", "store",
-    "capability", "footprint", "runtime", "importers", "profiling_logs", "ceilings",
+    "capability", "footprint", "runtime", "importers", "profiling_logs", "api_runs", "ceilings",
     "calibrations", "audit", "fitting", "priors", "derive", "answers", "refit", "headline",
     "ingest", "recompute", "merging", "importing", "tradeoffs", "exports", "datasets", "verbs",
     "cli",

@@ -21,6 +21,7 @@ from observatory.importers.reading import Reading, Row, head, lines
 from observatory.records import Reported
 
 TOOL = "helm-efficiency"
+OPTIONS = ("layer_scale",)
 URL = "https://github.com/stanford-crfm/helm-efficiency"
 ITERATIONS = 50  # of each point, after 10 that were discarded; see the paper's appendix
 _ARGUMENT = re.compile(r"^\s+(\w+) \.{2,} (.+?)\s*$")

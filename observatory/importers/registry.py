@@ -1,14 +1,15 @@
 """The readers by name: which one can read a file, and which to ask for by name.
 
 A reader is a module with `sniff(path) -> bool`, which looks at the head of a file and raises
-nothing, and `read(path) -> Reading`. A new one is one module and one line here.
+nothing, and `read(path) -> Reading`. A new one is one module and one line here. One whose `read`
+takes keywords names them in `OPTIONS`.
 """
 
 from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from observatory.errors import InputError, UnknownNameError
 from observatory.importers.reading import Reading
@@ -31,6 +32,7 @@ READERS: dict[str, tuple[str, str]] = {
     "nvml-sensors": ("nvml_sensors", "update period and window of GPU power sensors"),
     "api-prices": ("api_prices", "API list prices per million tokens, CSV"),
     "helm-logs": ("helm_logs", "idealized-runtime paper: Megatron profiling logs"),
+    "helm-fits": ("helm_fits", "idealized-runtime paper: published parameters, JSON"),
     "helm-runs": ("helm_runs", "idealized-runtime paper: API runtimes, CSV"),
     "generic": ("generic", "this project's documented CSV, columns named with their units"),
 }
@@ -42,7 +44,7 @@ class Reader(Protocol):
     def sniff(self, path: Path) -> bool:
         """Whether this looks like a file for `read`; never raises."""
 
-    def read(self, path: Path) -> Reading:
+    def read(self, path: Path, **options: Any) -> Reading:
         """The file's rows. Raises InputError where the file is unreadable."""
 
 
@@ -58,11 +60,20 @@ def sniff(path: Path) -> str | None:
     return next((name for name in READERS if reader(name).sniff(path)), None)
 
 
-def read(path: Path, source: str | None = None) -> tuple[str, Reading]:
-    """(reader's name, the file being read). Raises InputError where no reader knows the file."""
+def read(path: Path, source: str | None = None, **options: Any) -> tuple[str, Reading]:
+    """(reader's name, the file being read). Options that are None are not given on.
+
+    Raises InputError where no reader knows the file, or its reader not the option.
+    """
     name = source or sniff(path)
     if name is None:
         if not path.is_file():
             raise InputError(f"{path}: no such file")
         raise InputError(f"{path}: no reader knows this file: name its source, or see --help")
-    return name, reader(name).read(path)
+    found = reader(name)
+    given = {option: value for option, value in options.items() if value is not None}
+    for option in given:
+        if option not in getattr(found, "OPTIONS", ()):
+            flag = f"--{option.replace('_', '-')}"
+            raise InputError(f"{path}: {flag} means nothing to the reader {name}")
+    return name, found.read(path, **given)

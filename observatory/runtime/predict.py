@@ -13,6 +13,7 @@ from observatory.errors import InputError, UnknownNameError
 from observatory.runtime.observations import BoolArray, FloatArray
 
 if TYPE_CHECKING:
+    from observatory.runtime.curves import PrefillCurve
     from observatory.runtime.fit import Fit
 
 PREDICTORS = ("interpolated", "helm-lookup")
@@ -48,12 +49,12 @@ class Predictions:
     extrapolated: BoolArray
 
 
-def helm_lookup(fit: Fit, tokens: FloatArray) -> FloatArray:
+def helm_lookup(curve: PrefillCurve, tokens: FloatArray) -> FloatArray:
     """HELM's look-up: the smallest profiled K >= p, then alpha(K)*p/K; the largest K beyond it.
 
     A saw-tooth, 11-22 % off between grid points: it reproduces published tables, never a default.
     """
-    knots, values = np.asarray(fit.curve.tokens), np.asarray(fit.curve.alpha_s)
+    knots, values = np.asarray(curve.tokens), np.asarray(curve.alpha_s)
     at = np.minimum(np.searchsorted(knots, tokens), len(knots) - 1)
     return np.asarray(values[at] * tokens / knots[at])
 
@@ -62,7 +63,7 @@ def prefill_times(fit: Fit, tokens: FloatArray, predictor: str) -> FloatArray:
     """alpha at `tokens`, never below 0 and, beneath the first knot, never below a decode step."""
     lookups: dict[str, Callable[[FloatArray], FloatArray]] = {
         "interpolated": fit.curve,
-        "helm-lookup": lambda x: helm_lookup(fit, x),
+        "helm-lookup": lambda x: helm_lookup(fit.curve, x),
     }
     if predictor not in lookups:
         raise UnknownNameError("predictor", predictor, list(PREDICTORS))

@@ -25,6 +25,8 @@ SHOWN = 20  #: files that a person is shown each by itself; more are added up by
 @click.option("--aliases", type=click.Path(path_type=Path), metavar="CSV",
               help="Your own names of models: a CSV with the columns alias,name.")  # fmt: skip
 @click.option("--licence", metavar="TEXT", help="Licence to store where the format brings none.")
+@click.option("--layer-scale", type=float, metavar="N",
+              help="Multiplies times of helm-logs that profiled 1/N of the layers.")  # fmt: skip
 @click.option("--scores", is_flag=True, help="Store the shipped capability scores too.")
 @click.option("--list", "list_", is_flag=True, help="List the sources that can be read, and stop.")
 @options.database
@@ -33,6 +35,7 @@ def command(
     paths: tuple[str, ...],
     aliases: Path | None,
     licence: str | None,
+    layer_scale: float | None,
     scores: bool,
     list_: bool,
     db: str,
@@ -65,7 +68,7 @@ def command(
     errors: list[str] = []
     skipped: list[str] = []
     for path, explicit in _walk(files):
-        _one(path, explicit, source, db, table, licence, reports, errors, skipped)
+        _one(path, explicit, source, db, table, licence, layer_scale, reports, errors, skipped)
     added = _scores(db) if scores else None
     if json_:
         options.print_json({
@@ -121,6 +124,7 @@ def _one(
     db: str,
     aliases: Any,
     licence: str | None,
+    layer_scale: float | None,
     reports: list[ImportReport],
     errors: list[str],
     skipped: list[str],
@@ -132,7 +136,7 @@ def _one(
         skipped.append(str(path))
         return
     try:
-        reports.append(import_file(db, path, source, aliases, licence))
+        reports.append(import_file(db, path, source, aliases, licence, layer_scale))
     except InputError as error:
         errors.append(" ".join(str(error).split()))
 

@@ -11,7 +11,7 @@ from observatory.units import show_interval
 from observatory.verbs import options
 from observatory.verbs.tables import legend, percent, print_table
 
-WHAT = ("summary", "runs", "cells", "fits", "findings")
+WHAT = ("summary", "runs", "cells", "fits", "findings", "api-runs")
 
 
 @click.command(name="show")
@@ -20,8 +20,12 @@ WHAT = ("summary", "runs", "cells", "fits", "findings")
 @options.database
 @options.as_json
 def command(what: str, run_id: str | None, db: str, json_: bool) -> None:
-    """Show WHAT is stored: summary (default), runs, cells, fits or findings."""
+    """Show WHAT is stored: summary (default), runs, cells, fits, findings or api-runs.
+
+    api-runs: imported HELM runs, their idealized runtime beside ours.
+    """
     from observatory import answers
+    from observatory.api_runs import api_runs
     from observatory.derive import plain_rows
     from observatory.store.database import open_read_only
 
@@ -32,6 +36,7 @@ def command(what: str, run_id: str | None, db: str, json_: bool) -> None:
         "cells": lambda: answers.cells(engine, run_id),
         "fits": lambda: answers.fits(engine, None, recipe=None),
         "findings": lambda: answers.findings(engine),
+        "api-runs": lambda: api_runs(engine),
     }[what]()
     rows = list(plain_rows(frame))
     if json_:
@@ -116,6 +121,33 @@ def _fits(rows: list[dict[str, Any]]) -> None:
     )  # fmt: skip
 
 
+def _api_runs(rows: list[dict[str, Any]]) -> None:
+    from observatory.statistics import median
+
+    groups: dict[tuple[str, str | None], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["model"], row["ours_basis"]), []).append(row)
+    marks, where = legend([basis or "nothing to read it off" for _, basis in groups])
+
+    def middle(group: list[dict[str, Any]], name: str) -> float | None:
+        values = [row[name] for row in group if row[name] is not None]
+        return median(values) if values else None
+
+    print_table(
+        "API runs: medians over scenarios",
+        ["model", "ours from", "#runs", "#raw", "#theirs", "#ours", "#ours/theirs", "#outside"],
+        [
+            [model, mark, len(group), text(middle(group, "runtime_s"), "runtime_s"),
+             text(middle(group, "theirs_s"), "runtime_s"),
+             text(middle(group, "ours_s"), "runtime_s"), percent(middle(group, "ours_over_theirs")),
+             sum(row["extrapolated"] is True for row in group)]
+            for ((model, _), group), mark in zip(groups.items(), marks, strict=True)
+        ],
+        [*where, *sorted({f"NULL: {r['reason']}" for r in rows if r["reason"]}),
+         "read at a scenario's mean tokens; outside: runs beyond the measured range"],
+    )  # fmt: skip
+
+
 def _findings(rows: list[dict[str, Any]]) -> None:
     print_table(
         "Findings",
@@ -130,4 +162,5 @@ def _findings(rows: list[dict[str, Any]]) -> None:
 
 PRINTERS = {
     "summary": _summary, "runs": _runs, "cells": _cells, "fits": _fits, "findings": _findings,
+    "api-runs": _api_runs,
 }  # fmt: skip
