@@ -52,8 +52,8 @@ docs: $(VENV)/.test  ## write the pages that are made from the code
 	$(BIN)/python tools/reference.py
 	$(BIN)/python tools/run_benchmark_help.py
 
-screenshots: $(VENV)/.test  ## pictures of the dashboard (needs Debian's chromium)
-	$(BIN)/python tools/screenshots.py $(ARGS)
+screenshots: $(VENV)/.test  ## pictures of every page for docs/ (ARGS="--db FILE"; needs chromium)
+	$(BIN)/python -m tools.screenshots $(ARGS)
 
 clean:  ## remove the virtual environment and caches; never results
 	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>$~:&\"'=^@])")
+#: what the browser would still make an icon, a colour or a link of after Markdown's escapes were
+#: read: `:material/home:`, `https://…`, `www.…`, an address with @
+_LINKED = re.compile(r"(?<=:)(?=[/A-Za-z_+-])|(?<=www)(?=\.)|(?=@)", re.IGNORECASE)
+_JOINER = "\u2060"  #: of no width, and no break
 MOST_ROWS = 500  #: rows shown of a table; its files have all
 ABBREVIATIONS = ("ttft", "tpot", "mfu", "mbu", "mape", "id", "kv", "cpu", "gpu")
 #: what a column means, for those who hover over its name
@@ -48,7 +52,7 @@ SHARES = ("mfu", "mbu", "mape", "share", "roofline_ratio", "p_on_frontier", "p_l
 
 def text(value: object) -> str:
     """Imported text for a Markdown line: shown as it is, never read as markup, link or image."""
-    return _MARKDOWN.sub(r"\\\1", " ".join(str(value).split()))
+    return _MARKDOWN.sub(r"\\\1", _LINKED.sub(_JOINER, " ".join(str(value).split())))
 
 
 def chart(figure: go.Figure, alt: str, rows: pd.DataFrame, name: str) -> None:

@@ -94,7 +94,7 @@ def page(monkeypatch: pytest.MonkeyPatch) -> Opener:
 
 
 def words(app: AppTest) -> str:
-    """Every piece of text that a page shows outside tables, without Markdown's backslashes."""
+    """Every piece of text that a page shows outside tables, without the marks of escaping."""
     kinds = ("title", "header", "subheader", "markdown", "caption", "info", "warning", "error")
     parts = [str(element.value) for kind in kinds for element in app.get(kind)]
-    return "\n".join(parts).replace("\\", "")
+    return "\n".join(parts).replace("\\", "").replace("\u2060", "")
