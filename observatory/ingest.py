@@ -12,9 +12,11 @@ from typing import Any, Self
 from sqlalchemy import Engine
 
 from observatory import answers
+from observatory.ceilings import Ceilings
 from observatory.derive import Derived, derive
 from observatory.errors import InputError
 from observatory.footprint import FactorTable, Footprint, Scenario, load_factors
+from observatory.priors import planner_prior
 from observatory.records import (
     Cell,
     Configuration,
@@ -26,6 +28,7 @@ from observatory.records import (
     Window,
     Workload,
 )
+from observatory.runtime.prior import Prior
 from observatory.store import reader, schema, writer
 from observatory.store.database import open_database, open_read_only, shown
 
@@ -116,6 +119,22 @@ class Recorder:
         """(process_index, window_index) of the windows that this cell has."""
         with self._engine.connect() as connection:
             return reader.windows_done(connection, self.run.id, plan_key)
+
+    def windows(self, plan_key: str, process_index: int) -> list[Window]:
+        """The windows that a cell has of one process repeat, in order, without their energy."""
+        with self._engine.connect() as connection:
+            return reader.window_records(connection, self.run.id, plan_key, process_index)
+
+    def prior(self, configuration_key: str, batch: int) -> Prior | None:
+        """What a planner may believe before it measures; None without peaks of the device."""
+        with self._engine.connect() as connection:
+            ceiling = Ceilings(connection).of(configuration_key, self.run.environment_key)
+        if ceiling is None:
+            return None
+        return planner_prior(
+            self._engine, ceiling.architecture, ceiling.hardware, ceiling.dtype, ceiling.devices,
+            batch,
+        )  # fmt: skip
 
     def store(self, plan_key: str, *windows: Window) -> int:
         """Store windows of a cell, durable on return. Returns how many were new."""

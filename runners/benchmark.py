@@ -45,7 +45,10 @@ MODEL_FLAGS = (
     "models", "dtype", "batches", "prompts", "outputs", "attention", "compile_mode", "kv_cache",
     "threads",
 )  # fmt: skip
-RUN_FLAGS = ("device", "profile", "processes", "backend", "sensor", "timeout_s", "seed")
+RUN_FLAGS = (
+    "device", "profile", "processes", "backend", "sensor", "timeout_s", "seed", "target_error",
+    "budget_s", "fixed_grid",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,9 @@ class Asked:
     threads: int | None = None
     profile: str | None = None
     processes: int | None = None
+    target_error: float | None = None
+    budget_s: float | None = None
+    fixed_grid: bool | None = None
     plan_file: str | None = None
     backend: str | None = None
     sensor: str | None = None

@@ -104,6 +104,29 @@ EPILOG = (
     help="Fresh processes per configuration.  [default: by profile]",
 )
 @click.option(
+    "--target-error",
+    type=float,
+    default=None,
+    metavar="SHARE",
+    help="Choose points to measure until the error expected on requests not measured is this "
+    "small.  [default: 0.05 quick, 0.03 standard, 0.02 publishable]",
+)
+@click.option(
+    "--budget",
+    "budget_s",
+    type=float,
+    default=None,
+    metavar="SECONDS",
+    help="Stop choosing points of a configuration after this much measuring in its first process; "
+    "with --target-error, at what comes first.  [default: 12 quick, else none]",
+)
+@click.option(
+    "--fixed-grid",
+    is_flag=True,
+    default=None,
+    help="Measure the whole default grid, no planner. Prompts or cells given are a grid too.",
+)
+@click.option(
     "--plan",
     "plan_file",
     type=click.Path(),

@@ -27,6 +27,7 @@ CPU_CORE_FLOPS = (
 CPU_CORE_BYTES_PER_S = 10e9
 START_S = 6.0  #: importing the libraries in a fresh process and building a small model
 BUILD_BYTES_PER_S = 0.5e9  #: writing random weights
+PLANNER_POINTS = 8  #: what a planner chose per batch size on small models, roughly
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +78,37 @@ def cell_s(
     """Expected seconds of one point in one process: warm-up and the profile's least windows."""
     if point.phase == Phase.IDLE:
         return profile.idle_s
-    each = pass_s(architecture, target, point, speed)
+    return measuring_s(pass_s(architecture, target, point, speed), profile, window_s)
+
+
+def measuring_s(each: float, profile: Profile, window_s: float) -> float:
+    """Seconds in one process for a point whose iteration takes `each` seconds."""
     rule = profile.warm_up
     warm = max(rule.min_passes, rule.stable_passes) * each
     if rule.cap_s is not None:
         warm = max(each, min(warm, rule.cap_s))
     return warm + profile.min_windows * max(window_s, each)
+
+
+def planner_s(
+    plan: Plan, architecture: Architecture, target: Target, speed: Speed, window_s: float
+) -> float:
+    """Expected seconds in one process for the points that a planner will choose: a guess at how
+    many it needs, spread evenly over the candidates, and no more than its budget."""
+    if not target.candidates or plan.aim is None:
+        return 0.0
+    profile = profile_named(plan.profile)
+    each = [
+        cell_s(architecture, target, point, speed, profile, window_s) for point in target.candidates
+    ]
+    guess_s = sum(each) * planner_points(target) / len(each)
+    return guess_s if plan.aim.budget_s is None else min(guess_s, plan.aim.budget_s)
+
+
+def planner_points(target: Target) -> int:
+    """How many points a planner is likely to choose; only a progress bar needs it."""
+    batches = {point.workload.batch for point in target.candidates}
+    return min(len(target.candidates), PLANNER_POINTS * len(batches))
 
 
 def load_s(architecture: Architecture, target: Target) -> float:
@@ -102,6 +128,7 @@ def plan_s(
         for point in target.points:
             repeats = 1 if point.phase == Phase.IDLE else plan.processes
             total += repeats * cell_s(model, target, point, speed, profile, window_s)
+        total += plan.processes * planner_s(plan, model, target, speed, window_s)
         total += plan.processes * load_s(model, target)
     return total
 
@@ -112,6 +139,10 @@ class Pace:
     def __init__(self, expected_s: float) -> None:
         self._expected_s, self._done_s = expected_s, 0.0
         self._began = time.monotonic()
+
+    def expect(self, more_s: float) -> None:
+        """The whole will take so much more (or less, below 0) than was expected."""
+        self._expected_s = max(self._done_s, self._expected_s + more_s)
 
     def done(self, expected_s: float) -> None:
         """A part that was expected to take so long is over."""

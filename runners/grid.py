@@ -26,23 +26,44 @@ class Grid:
     requests: tuple[tuple[int, int], ...]
 
 
-#: (device kind, profile) -> grid. The quick CPU grid is sized for two cores and 120 s.
+#: Neighbouring prompt lengths of a default grid differ by this factor, contexts by its square.
+RATIO = math.sqrt(2)
+
+
+def spread(low: int, high: int, ratio: float) -> list[int]:
+    """Whole numbers from `low` to `high`, both in, evenly apart in the logarithm by at most
+    `ratio`."""
+    if high <= low:
+        return [low]
+    gaps = math.ceil(math.log(high / low) / math.log(ratio) - 1e-9)
+    return sorted({round(low * (high / low) ** (i / gaps)) for i in range(gaps + 1)})
+
+
+def _grid(
+    prompts: tuple[int, int], contexts: tuple[int, int], steps: int,
+    requests: tuple[tuple[int, int], ...],
+) -> Grid:  # fmt: skip
+    return Grid(tuple(spread(*prompts, RATIO)), tuple(spread(*contexts, RATIO**2)), steps, requests)
+
+
+#: (device kind, profile) -> grid. The requests of a quick CPU run are sized for two cores. A
+#: stretch has a dozen steps at least: a slope over fewer is mostly jitter of launches.
 GRIDS: dict[tuple[str, str], Grid] = {
-    ("cpu", "quick"): Grid(
-        (16, 64, 128, 256, 512), (16, 256, 512), 8,
-        ((24, 10), (48, 6), (96, 6), (160, 4), (224, 4), (384, 3)),
+    ("cpu", "quick"): _grid(
+        (16, 512), (16, 512), 12,
+        ((24, 10), (40, 8), (56, 6), (96, 6), (160, 4), (224, 4), (320, 3), (448, 3)),
     ),
-    ("cpu", "standard"): Grid(
-        (1, 4, 16, 32, 64, 128, 256, 384, 512, 768, 1024), (16, 128, 512, 1024), 16,
-        ((8, 24), (24, 16), (48, 32), (96, 16), (192, 24), (320, 16), (640, 16), (896, 8)),
+    ("cpu", "standard"): _grid(
+        (1, 1024), (16, 1024), 16,
+        ((9, 24), (24, 16), (48, 32), (96, 16), (192, 24), (320, 16), (640, 16), (896, 8)),
     ),
-    ("cuda", "quick"): Grid(
-        (16, 128, 512, 1024, 2048), (16, 1024, 2048), 32,
-        ((64, 32), (200, 64), (384, 32), (768, 64), (1400, 32), (1800, 64)),
+    ("cuda", "quick"): _grid(
+        (16, 2048), (16, 2048), 32,
+        ((48, 32), (100, 48), (200, 64), (384, 32), (600, 48), (800, 64), (1400, 32), (1800, 64)),
     ),
-    ("cuda", "standard"): Grid(
-        (1, 64, 128, 256, 512, 1024, 1536, 2048, 3072, 4096), (16, 512, 2048, 4096), 64,
-        ((32, 64), (96, 128), (192, 64), (384, 256), (768, 128), (1280, 64), (2560, 128),
+    ("cuda", "standard"): _grid(
+        (1, 4096), (16, 4096), 64,
+        ((40, 64), (100, 128), (200, 64), (384, 256), (768, 128), (1280, 64), (2560, 128),
          (3600, 256)),
     ),
 }  # fmt: skip

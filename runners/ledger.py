@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from observatory.ingest import Recorder
-from observatory.records import CellStatus, Phase, RunStatus
+from observatory.records import Cell, CellStatus, Phase, RunStatus, Window
 from runners.plan import Plan, Point, Target
 
 
@@ -17,17 +17,34 @@ class Ledger:
     def settle(self) -> None:
         """Close cells that have all their windows: the run was killed before it could say so."""
         for target in self._plan.targets:
-            for point in target.points:
+            for point in (*target.points, *self.chosen(target)):
                 repeats = 1 if point.phase == Phase.IDLE else self._plan.processes
                 if all(self.is_measured(target, point, index) for index in range(repeats)):
                     self.finish(target, point, CellStatus.OK)
 
+    def chosen(self, target: Target) -> list[Point]:
+        """Points of a target that a planner has chosen so far, in the order of its choice."""
+        if not target.candidates:
+            return []
+        candidates = {target.plan_key(point): point for point in target.candidates}
+        return [candidates[key] for key in self._status if key in candidates]
+
+    def plan(self, target: Target, point: Point, cell: Cell) -> None:
+        """Store a cell that the plan did not hold: a planner chose it while the run lasts."""
+        if target.plan_key(point) not in self._status:
+            self._recorder.plan([cell])
+            self._status[target.plan_key(point)] = str(CellStatus.PLANNED)
+
     def unfinished(self, target: Target, index: int) -> list[Point]:
-        """Points of a target that process repeat `index` still has to measure, in order."""
+        """Points of a target that process repeat `index` still has to measure, in order.
+
+        A later process measures what the planner of the first one chose.
+        """
         idle = [p for p in target.points if p.role == "idle"] if index == 0 else []
+        chosen = self.chosen(target) if index > 0 else []
         return [
             point
-            for point in [*idle, *self._plan.point_order(target, index)]
+            for point in [*idle, *self._plan.point_order(target, index, chosen)]
             if self.is_open(target, point) and not self.is_measured(target, point, index)
         ]
 
@@ -35,6 +52,11 @@ class Ledger:
         """Whether the cell has not ended yet."""
         status = self._status.get(target.plan_key(point), CellStatus.PLANNED)
         return status == CellStatus.PLANNED
+
+    def has_failed(self, target: Target, point: Point) -> bool:
+        """Whether the cell has ended without a result."""
+        status = self._status.get(target.plan_key(point), CellStatus.PLANNED)
+        return status not in (CellStatus.PLANNED, CellStatus.OK)
 
     def is_measured(self, target: Target, point: Point, index: int) -> bool:
         """Whether process repeat `index` has stored windows enough."""
@@ -50,6 +72,14 @@ class Ledger:
             return True
         done = {process for process, _ in self._recorder.windows_done(target.plan_key(point))}
         return done >= set(range(self._plan.processes))
+
+    def history(self, target: Target, index: int) -> list[tuple[Point, list[Window]]]:
+        """Chosen points that process repeat `index` has measured, with their windows."""
+        return [
+            (point, self._recorder.windows(target.plan_key(point), index))
+            for point in self.chosen(target)
+            if self.is_measured(target, point, index)
+        ]
 
     def next_window(self, target: Target, point: Point, index: int) -> int:
         """The index that the next window of process repeat `index` takes."""

@@ -7,7 +7,7 @@ that `--resume` needs nothing else, and its content hash names it: equal plans h
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -57,6 +57,7 @@ class Target:
     kv_cache: str
     threads: int | None
     points: tuple[Point, ...]
+    candidates: tuple[Point, ...] = ()  #: what a planner may add to them; empty: a fixed grid
 
     @property
     def label(self) -> str:
@@ -68,11 +69,30 @@ class Target:
     @property
     def max_context(self) -> int:
         """The longest context that any point reaches."""
-        return max((p.longest_context for p in self.points), default=1)
+        return max((p.longest_context for p in (*self.points, *self.candidates)), default=1)
 
     def plan_key(self, point: Point) -> str:
         """Identity of a cell inside a run."""
         return f"{self.label} / {point.label}"
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """When a planner stops: an expected error of the targets that is small enough, a time spent on
+    the candidates of one configuration in one process, whichever comes first; one at least."""
+
+    target_error: float | None = None
+    budget_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.target_error is None and self.budget_s is None:
+            raise InputError("a planner needs a target error or a budget")
+        if self.target_error is not None and not 0 < self.target_error < 1:
+            raise InputError(
+                f"--target-error {self.target_error:g}: give a share between 0 and 1, such as 0.05"
+            )
+        if self.budget_s is not None and not self.budget_s > 0:
+            raise InputError(f"--budget {self.budget_s:g}: give seconds above 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +106,10 @@ class Plan:
     timeout_s: float
     targets: tuple[Target, ...]
     budget_s: float | None = None
+    aim: Aim | None = None  #: of the targets that have candidates
 
     def __post_init__(self) -> None:
-        keys = [t.plan_key(p) for t in self.targets for p in t.points]
+        keys = [t.plan_key(p) for t in self.targets for p in (*t.points, *t.candidates)]
         twice = sorted({key for key in keys if keys.count(key) > 1})
         if twice:
             raise InputError(f"the plan asks twice for {twice[0]!r}: give each point once")
@@ -109,7 +130,8 @@ class Plan:
         """The plan that `to_mapping` wrote. Raises InputError when it is something else."""
         try:
             targets = tuple(_target(t) for t in mapping["targets"])
-            return cls(**{**_own(cls, mapping), "targets": targets})
+            aim = None if mapping.get("aim") is None else Aim(**mapping["aim"])
+            return cls(**{**_own(cls, mapping), "targets": targets, "aim": aim})
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"the stored plan cannot be read ({error}): start anew") from error
 
@@ -120,10 +142,13 @@ class Plan:
         self._shuffler("targets", process_index).shuffle(order)
         return order
 
-    def point_order(self, target: Target, process_index: int) -> list[Point]:
-        """A target's points in this process's order: the first anchor, the shuffled points, the
-        last anchor. Idle points are left out: they are measured before the model works."""
-        work = [p for p in target.points if p.role not in ("anchor", "idle")]
+    def point_order(
+        self, target: Target, process_index: int, chosen: Sequence[Point] = ()
+    ) -> list[Point]:
+        """A target's points, and those `chosen` by a planner, in this process's order: the first
+        anchor, the shuffled points, the last anchor. Idle points are left out: they are measured
+        before the model works."""
+        work = [p for p in (*target.points, *chosen) if p.role not in ("anchor", "idle")]
         anchors = [p for p in target.points if p.role == "anchor"]
         self._shuffler(target.label, process_index).shuffle(work)
         return [*anchors[:1], *work, *anchors[1:]]
@@ -133,12 +158,14 @@ class Plan:
 
 
 def _own(cls: type, mapping: Mapping[str, Any]) -> dict[str, Any]:
-    return {f.name: mapping[f.name] for f in fields(cls)}
+    """The fields in the mapping; those with a default may be missing (an older version's plan)."""
+    return {f.name: mapping[f.name] for f in fields(cls) if f.name in mapping}
 
 
 def _target(mapping: Mapping[str, Any]) -> Target:
     points = tuple(_point(p) for p in mapping["points"])
-    return Target(**{**_own(Target, mapping), "points": points})
+    candidates = tuple(_point(p) for p in mapping.get("candidates", ()))
+    return Target(**{**_own(Target, mapping), "points": points, "candidates": candidates})
 
 
 def _point(mapping: Mapping[str, Any]) -> Point:

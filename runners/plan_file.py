@@ -15,7 +15,9 @@
           - {phase: decode, context: 512, steps: 16, batch: 8}
           - {phase: e2e, prompt: 100, output: 12, name: a short question}
 
-A cell's role is `fit`, or `heldout` for a whole request (`e2e`), unless `role` says otherwise.
+Where neither prompts nor cells are given, a planner chooses among the default grid's points until
+`target_error` (a share) or `budget` (seconds) is reached. A cell's role is `fit`, or `heldout` for
+a whole request (`e2e`), unless `role` says otherwise.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from runners.request import ModelRequest, Request
 
 TOP = {
     "profile": str, "processes": int, "seed": int, "sensor": str, "timeout": float, "backend": str,
-    "device": str,
+    "device": str, "target_error": float, "budget": float,
 }  # fmt: skip
 HOW = {"dtype": str, "attention": str, "compile": str, "kv_cache": str, "threads": int}
 SIZES = ("batch", "prompt", "output")
@@ -47,7 +49,7 @@ NEEDS = {
     Phase.E2E: ("prompt", "output"),
 }
 ROLES = ("fit", "heldout")
-RENAMED = {"compile": "compile_mode", "timeout": "timeout_s"}
+RENAMED = {"compile": "compile_mode", "timeout": "timeout_s", "budget": "budget_s"}
 
 
 class _Marked(dict[str, Any]):

@@ -31,6 +31,8 @@ class Profile:
     energy_ticks: an energy window lasts at least that many ticks of the sensor's counter, and
     `energy_window_s` at least; `time_window_s` holds where no joules are measured. `half_width_rel`
     is the relative half-width of the 95 % interval at which windows stop, None for a fixed count.
+    `target_error` is the expected held-out error at which a planner stops choosing points, and
+    `planner_s` the seconds in each process after which it stops in any case.
     `cpu_processes` replaces `processes` on a CPU, where fresh processes differ by up to 24 % while
     the spread inside each is 1 % (METHOD §3.14), so processes are the repeats that matter.
     """
@@ -47,6 +49,8 @@ class Profile:
     half_width_rel: float | None
     warm_up: WarmUp
     timeout_s: float
+    target_error: float
+    planner_s: float | None = None
     budget_s: float | None = None  #: beyond it windows shrink to one per process, and it is said
 
     def window_target_s(self, tick_s: float | None) -> float:
@@ -64,17 +68,18 @@ PROFILES: dict[str, Profile] = {
     "quick": Profile(
         name="quick", idle_s=2.0, energy_window_s=0.0, energy_ticks=20, time_window_s=0.3,
         processes=2, cpu_processes=2, min_windows=2, max_windows=2, half_width_rel=None,
-        warm_up=WarmUp(cap_s=0.25), timeout_s=120.0, budget_s=85.0,
+        warm_up=WarmUp(cap_s=0.25), timeout_s=120.0, target_error=0.05,
+        planner_s=12.0, budget_s=85.0,
     ),
     "standard": Profile(
         name="standard", idle_s=10.0, energy_window_s=10.0, energy_ticks=100, time_window_s=1.0,
         processes=1, cpu_processes=3, min_windows=3, max_windows=10, half_width_rel=0.05,
-        warm_up=WarmUp(), timeout_s=900.0,
+        warm_up=WarmUp(), timeout_s=900.0, target_error=0.03,
     ),
     "publishable": Profile(
         name="publishable", idle_s=30.0, energy_window_s=20.0, energy_ticks=200, time_window_s=2.0,
         processes=3, cpu_processes=5, min_windows=3, max_windows=20, half_width_rel=0.02,
-        warm_up=WarmUp(), timeout_s=3600.0,
+        warm_up=WarmUp(), timeout_s=3600.0, target_error=0.02,
     ),
 }  # fmt: skip
 

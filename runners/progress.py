@@ -21,6 +21,9 @@ class Progress(Protocol):
     def start(self, cells: int, expected_s: float) -> None:
         """The run begins: so many cell repeats, so many seconds expected."""
 
+    def expect(self, more_cells: int) -> None:
+        """There are more cell repeats than were announced, or fewer (below 0)."""
+
     def doing(self, what: str) -> None:
         """What happens now."""
 
@@ -56,6 +59,10 @@ class PlainProgress:
         """First line: how much there is to do."""
         self._cells = cells
         self._write(f"{cells} cell repeats to measure, about {clock_text(expected_s)}")
+
+    def expect(self, more_cells: int) -> None:
+        """Another total from the next line on."""
+        self._cells += more_cells
 
     def doing(self, what: str) -> None:
         """Nothing: a log does not need what is about to happen."""
@@ -105,6 +112,12 @@ class BarProgress:
         self._bar.start()
         self._task = self._bar.add_task("starting", total=cells, left="")
         self.tick()
+
+    def expect(self, more_cells: int) -> None:
+        """Another total."""
+        if self._task is not None:
+            total = self._bar.tasks[self._task].total or 0
+            self._bar.update(self._task, total=total + more_cells)
 
     def doing(self, what: str) -> None:
         """Change the text in front of the bar."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from observatory.records import Phase
@@ -33,12 +34,13 @@ def plan_rows(
     rows = []
     for target in plan.targets:
         architecture = models[target.model].architecture
-        for point in target.points:
+        for point in (*target.points, *target.candidates):
             repeats = 1 if point.phase == Phase.IDLE else plan.processes
+            role = "candidate" if point in target.candidates else point.role
             each_s = expect.cell_s(architecture, target, point, machine.speed, profile, window_s)
             work = point.workload
             rows.append({
-                "model": target.model, "phase": str(point.phase), "role": point.role,
+                "model": target.model, "phase": str(point.phase), "role": role,
                 "prompt_tokens": work.prompt_tokens, "context_tokens": work.context_tokens,
                 "output_tokens": work.output_tokens, "batch": work.batch, "processes": repeats,
                 "expected_s": repeats * each_s, "plan_key": target.plan_key(point),
@@ -56,20 +58,37 @@ def print_plan(
     if as_json:
         options.print_json({
             "plan_hash": plan.hash, "profile": plan.profile, "processes": plan.processes,
-            "seed": plan.seed, "device": machine.device.name, "expected_s": total_s, "cells": rows,
+            "seed": plan.seed, "device": machine.device.name, "expected_s": total_s,
+            "aim": None if plan.aim is None else asdict(plan.aim), "cells": rows,
         })  # fmt: skip
         return
+    candidates = sum(row["role"] == "candidate" for row in rows)
     print_table(
-        f"{len(rows)} cells, profile {plan.profile}, {plan.processes} processes a configuration",
+        f"{len(rows) - candidates} cells"
+        + (f" and {candidates} candidates" if candidates else "")
+        + f", profile {plan.profile}, {plan.processes} processes a configuration",
         ["model", "phase", "#p", "#c", "#o", "#B", "role", "#expected"],
         [
             [r["model"], r["phase"], r["prompt_tokens"], r["context_tokens"], r["output_tokens"],
              r["batch"], r["role"], show(r["expected_s"], "runtime_s", 2)]
             for r in rows
         ],
-        [f"about {clock_text(total_s)} in all, loading included, on {machine.device.name} "
-         "(from nominal speeds: rough)"],
+        [
+            *_aim_lines(plan),
+            f"about {clock_text(total_s)} in all, loading included, on {machine.device.name} "
+            "(from nominal speeds: rough)",
+        ],
     )  # fmt: skip
+
+
+def _aim_lines(plan: Plan) -> list[str]:
+    """How a planner will choose among the candidates; nothing for a fixed grid."""
+    if plan.aim is None:
+        return []
+    error, budget_s = plan.aim.target_error, plan.aim.budget_s
+    ends = [] if error is None else [f"the error expected elsewhere is {error:.1%}"]
+    ends += [] if budget_s is None else [f"{budget_s:g} s are spent on them"]
+    return [f"a planner chooses among the candidates until {' or '.join(ends)}"]
 
 
 def print_report(database: str, run_id: str, scenario: Any, as_json: bool) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from observatory.errors import InputError, UnknownNameError
+from observatory.records import Phase
 from runners.backends.base import BACKENDS
 from runners.devices import Chosen
 from runners.grid import default_grid, grid_of, points_of
 from runners.memory import DTYPE_BYTES
 from runners.models import ResolvedModel
-from runners.plan import Plan, Point, Target, anchor_points, idle_points
-from runners.profiles import profile_named
+from runners.plan import Aim, Plan, Point, Target, anchor_points, idle_points
+from runners.profiles import Profile, profile_named
 
 ATTENTION = ("sdpa", "eager")
 COMPILE = ("eager", "compile", "cuda_graph")
@@ -56,6 +57,9 @@ class Request:
     timeout_s: float | None = None
     backend: str = next(iter(BACKENDS))
     device: str = "auto"
+    target_error: float | None = None  #: with budget_s: when a planner stops; None: by the profile
+    budget_s: float | None = None
+    fixed_grid: bool = False  #: measure the whole default grid instead of what a planner chooses
     models: tuple[ModelRequest, ...] = ()
     template: ModelRequest = field(default_factory=lambda: ModelRequest(""))
 
@@ -93,6 +97,7 @@ def make_plan(
     )
     models: dict[str, ResolvedModel] = {}
     targets: list[Target] = []
+    aim = _aim(request, wanted, profile)
     for one in wanted:
         model = models.setdefault(one.model, resolver(one.model))
         targets.append(_target(request, one, model, device, threads, first=not targets))
@@ -104,8 +109,29 @@ def make_plan(
         timeout_s=request.timeout_s or profile.timeout_s,
         targets=tuple(targets),
         budget_s=None if request.models else profile.budget_s,
+        aim=aim if any(target.candidates for target in targets) else None,
     )
     return plan, models
+
+
+def is_planned(request: Request, one: ModelRequest) -> bool:
+    """Whether a planner chooses the points of this model: nobody named them."""
+    return not (request.fixed_grid or one.points or one.prompts)
+
+
+def _aim(request: Request, wanted: Sequence[ModelRequest], profile: Profile) -> Aim:
+    """When the planner stops; by the profile where nothing is said. Raises InputError."""
+    asked = request.target_error is not None or request.budget_s is not None
+    if not asked:
+        return Aim(profile.target_error, profile.planner_s)
+    flag = "--budget" if request.target_error is None else "--target-error"
+    if request.fixed_grid:
+        raise InputError(f"{flag} together with --fixed-grid: a fixed grid is measured whole")
+    if not any(is_planned(request, one) for one in wanted):
+        raise InputError(
+            f"{flag}: nothing is left to choose where prompts or cells are given: leave them out"
+        )
+    return Aim(request.target_error, request.budget_s)
 
 
 def _target(
@@ -126,12 +152,17 @@ def _target(
     if one.compile_mode == "compile" and one.kv_cache != "static":
         raise InputError("--compile compile needs --kv-cache static: shapes must not grow")
     longest = model.architecture.max_context
+    candidates: list[Point] = []
     if one.points:
         work = list(one.points)
         _check_context(work, longest, one.model)
     else:
         default = default_grid(device.kind, request.profile)
         work = points_of(grid_of(one.prompts, one.outputs, default, longest), one.batches)
+    fitted = [point for point in work if point.role == "fit"]
+    if is_planned(request, one) and {p.phase for p in fitted} == {Phase.PREFILL, Phase.DECODE}:
+        candidates = fitted
+        work = [point for point in work if point.role != "fit"]
     return Target(
         model=one.model,
         revision=model.record.revision,
@@ -143,6 +174,7 @@ def _target(
         kv_cache=one.kv_cache,
         threads=(one.threads or threads) if device.kind == "cpu" else None,
         points=(*idle_points(first), *anchor_points(), *work),
+        candidates=tuple(candidates),
     )
 
 

@@ -7,13 +7,14 @@ soon as it exists, so a kill at any moment loses the window under way and nothin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from observatory.catalog.architecture import Architecture
 from observatory.ingest import Recorder
 from observatory.records import Cell, CellStatus, Phase, RunStatus, Window
+from observatory.runtime.prior import Prior
 from runners import expect
 from runners.backends.base import BackendFacts, BackendRequest
 from runners.executors.local import LocalProcess
@@ -22,7 +23,8 @@ from runners.machine import Machine, configuration_of
 from runners.memory import refusal
 from runners.models import ResolvedModel
 from runners.plan import Plan, Point, Target
-from runners.points import FixedGrid, PointSource
+from runners.planned import PlannedPoints, Rules
+from runners.points import AgainWhenQuiet, FixedGrid, PointSource
 from runners.profiles import Profile, profile_named
 from runners.progress import Progress
 from runners.protocol import Protocol, WorkerError
@@ -42,9 +44,6 @@ class Session:
     recorder: Recorder
     protocol: Protocol
     progress: Progress
-    make_source: Callable[[Target, int, Sequence[Point]], PointSource] = field(
-        default=lambda target, process_index, points: FixedGrid(points)
-    )
 
     def __post_init__(self) -> None:
         self.profile: Profile = profile_named(self.plan.profile)
@@ -57,29 +56,50 @@ class Session:
         self._peaks_done: set[tuple[str, str, int | None]] = set()
         self._tick_done = False
         self._loaded: dict[str, Any] = {}
+        self._planned: dict[str, Any] = dict(self.recorder.run.notes.get("planner", {}))
         self.shortened = False
 
     # ------------------------------------------------------------------ the whole run
     def run(self) -> RunStatus:
         """Measure everything that is not measured yet. Returns how the run ended."""
         self.ledger.settle()
-        rest = [
-            (target, index, points)
+        order = [
+            (target, index)
             for index in range(self.plan.processes)
             for target in self.plan.target_order(index)
-            if (points := self.ledger.unfinished(target, index))
         ]
-        total = sum(self._expected(t, points) for t, _, points in rest)
-        self.pace = expect.Pace(total)
-        self.progress.start(sum(len(points) for _, _, points in rest), total)
+        todo = [self._todo(target, index) for target, index in order]
+        self.pace = expect.Pace(sum(seconds for _, seconds in todo))
+        self.progress.start(sum(cells for cells, _ in todo), self.pace.remaining_s)
         self._measure_empty_idle()
-        for target, index, points in rest:
-            self._run_target(target, index, points)
+        for target, index in order:
+            points = self.ledger.unfinished(target, index)
+            if points or self._chooses(target, index):
+                self._run_target(target, index, points)
         return self.ledger.outcome()
+
+    def _chooses(self, target: Target, index: int) -> bool:
+        """Whether a planner still has to choose points in this process."""
+        return index == 0 and bool(target.candidates) and target.label not in self._planned
+
+    def _todo(self, target: Target, index: int) -> tuple[int, float]:
+        """Cells and seconds that a process repeat is expected to take, loading included."""
+        points = self.ledger.unfinished(target, index)
+        cells, seconds = len(points), sum(self._cell_s(target, point) for point in points)
+        if target.candidates and target.label not in self._planned:
+            cells += expect.planner_points(target)
+            seconds += self._planner_s(target)
+        return cells, seconds + (expect.load_s(self._architecture(target), target) if cells else 0)
+
+    def _planner_s(self, target: Target) -> float:
+        return expect.planner_s(
+            self.plan, self._architecture(target), target, self.machine.speed, self.window_s
+        )
 
     def notes(self) -> dict[str, Any]:
         """Facts of the run for its row: what was loaded, and whether time ran out."""
-        return {"loaded": self._loaded, "shortened": self.shortened}
+        planner = {"planner": self._planned} if self._planned else {}
+        return {"loaded": self._loaded, "shortened": self.shortened, **planner}
 
     def out_of_time(self) -> bool:
         """Whether the rest would go past the profile's budget: one window a cell must do then."""
@@ -93,11 +113,6 @@ class Session:
                 f"this machine is slow for the quick profile's {budget:.0f} s: one window a cell"
             )
         return late
-
-    def _expected(self, target: Target, points: Sequence[Point]) -> float:
-        return expect.load_s(self._architecture(target), target) + sum(
-            self._cell_s(target, point) for point in points
-        )
 
     def _architecture(self, target: Target) -> Architecture:
         return self.models[target.model].architecture
@@ -117,9 +132,40 @@ class Session:
             self._register(target, None)
             self._fail_all(target, points, CellStatus.REFUSED, whole)
             return
-        source = self.make_source(target, index, [p for p in points if p.name != "idle empty"])
-        while not self._run_process(target, index, source, available):
+        source = self._source(target, index, [p for p in points if p.name != "idle empty"])
+        persistent = AgainWhenQuiet(source, lambda: not self.out_of_time())
+        while not self._run_process(target, index, persistent, available):
             self.progress.note(f"{target.model}: starting a new process after the failure")
+        if isinstance(source, PlannedPoints):
+            self._conclude(target, source)
+
+    def _source(self, target: Target, index: int, points: list[Point]) -> PointSource:
+        """Where a process repeat's points come from: a planner where it has to choose."""
+        if not self._chooses(target, index) or self.plan.aim is None:
+            return FixedGrid(points)
+        rules = Rules(
+            self.plan.aim, self.profile, self.window_s,
+            lambda batch: self._prior(target, batch),
+        )  # fmt: skip
+        return PlannedPoints(target, points, self.ledger.history(target, index), rules)
+
+    def _prior(self, target: Target, batch: int) -> Prior | None:
+        key = self._keys.get(target.label) or self.ledger.configuration_key(target)
+        return None if key is None else self.recorder.prior(key, batch)
+
+    def _conclude(self, target: Target, source: PlannedPoints) -> None:
+        """What the planner reached: told, kept, and the time left corrected by it."""
+        chosen = self.ledger.chosen(target)
+        if not chosen:
+            return  # its process never stood
+        self._planned[target.label] = source.outcome()
+        self.recorder.update_run(notes={**self.recorder.run.notes, "planner": self._planned})
+        for line in source.sentences():
+            self.progress.note(f"{target.model}: {line}")
+        repeats = self.plan.processes
+        each_s = sum(self._cell_s(target, point) for point in chosen)
+        self.pace.expect(repeats * (each_s - self._planner_s(target)))
+        self.progress.expect(repeats * (len(chosen) - expect.planner_points(target)))
 
     def _run_process(
         self, target: Target, index: int, source: PointSource, available: int | None
@@ -151,7 +197,8 @@ class Session:
 
     def _next(self, target: Target, source: PointSource) -> Point | None:
         """The next point that no earlier process has failed on."""
-        while (point := source.propose()) is not None and not self.ledger.is_open(target, point):
+        while (point := source.propose()) is not None and self.ledger.has_failed(target, point):
+            source.update(point, [])
             self._advance(target, point)
         return point
 
@@ -160,7 +207,10 @@ class Session:
         source: PointSource, available: int | None,
     ) -> bool:  # fmt: skip
         """Measure one point or store why not; False when the process is gone."""
-        self._plan_point(target, point)
+        if point in target.candidates:
+            position = len(target.points) + len(self.ledger.chosen(target))
+            cell = self._cell(target, point, self._keys[target.label], position)
+            self.ledger.plan(target, point, cell)
         reason = refusal(self._architecture(target), target, point, available)
         try:
             if reason is not None:
@@ -283,12 +333,6 @@ class Session:
             expected_s=self._cell_s(target, point),
             position=position,
         )
-
-    def _plan_point(self, target: Target, point: Point) -> None:
-        """Plan a cell that the plan did not hold: a planner chose it while the run lasts."""
-        if point not in target.points:
-            cell = self._cell(target, point, self._keys[target.label], len(self.recorder.cells()))
-            self.recorder.plan([cell])
 
     def _finish(
         self, target: Target, point: Point, status: str, error: str | None = None,

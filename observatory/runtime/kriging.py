@@ -66,8 +66,9 @@ def surrogate_for(
 def context_slope(prior: Prior, step_s: float, contexts: FloatArray) -> tuple[float, float]:
     """Belief about b1 before slopes are seen: mean and spread, s per token of context.
 
-    Where the prior's decode step, even at the longest context, takes far less than a measured step,
-    launches bound it and the KV cache is read in their shadow: next to no growth is expected.
+    Where launches overlap and the prior's decode step, even at the longest context, takes far less
+    than a measured step, launches bound it and the KV cache is read in their shadow: next to no
+    growth is expected.
     """
     longest = float(contexts.max())
     unknown = 0.3 * step_s / longest
@@ -75,7 +76,7 @@ def context_slope(prior: Prior, step_s: float, contexts: FloatArray) -> tuple[fl
         return 0.0, unknown
     ends = prior.decode_s(np.array([1.0, longest]))
     slope = float(ends[1] - ends[0]) / longest
-    if float(ends[1]) < 0.6 * step_s:
+    if prior.overlaps and float(ends[1]) < 0.6 * step_s:
         return 0.0, 0.1 * min(slope, unknown)
     return 0.5 * slope, max(0.7 * slope, unknown)
 

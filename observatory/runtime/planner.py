@@ -30,7 +30,7 @@ from observatory.runtime.observations import (
     rows_of,
 )
 from observatory.runtime.prior import Prior
-from observatory.runtime.surrogate import Hypothesis, Settings, Surrogate
+from observatory.runtime.surrogate import ONE_PROCESSOR, Hypothesis, Settings, Surrogate
 
 CostOf = Callable[[Point, float], float]
 _REFIT_EVERY = 3  # once there are many points, scales move little
@@ -73,6 +73,7 @@ class Planner:
         noise_rel: float = 0.002,
         resolution_s: float = 0.0,
         max_points: int | None = None,
+        foretold: int = _FORETOLD,
         settings: Settings | None = None,
     ) -> None:
         _check(candidates, budget_s, target_error)
@@ -82,16 +83,17 @@ class Planner:
         self._position = {point: i for i, point in enumerate(self._points)}
         self._goals = np.array([self._position[point] for point in goals])
         self._rows = rows_at(self._points)
-        self.prior, self.settings = prior, settings or Settings()
+        usual = Settings() if prior is None or prior.overlaps else ONE_PROCESSOR
+        self.prior, self.settings = prior, settings or usual
         self.budget_s, self.target_error = budget_s, target_error
         self.cost_s: CostOf = cost_s or (lambda _point, expected: expected)
-        self.repeats, self.max_points = repeats, max_points
+        self.repeats, self.max_points, self.foretold = repeats, max_points, foretold
         self._measurable = _steady(self.candidates, self.settings.fewest_steps)
         self.noise_rel, self.resolution_s = noise_rel, resolution_s
         self.observations: list[Observation] = []
         self.spent_s = 0.0
         self.steps: list[Step] = []
-        self._surprises: list[float] = []
+        self._surprises: dict[int, float] = {}  # by prompt tokens
         self._prompts = len({p.prompt_tokens for p in self.candidates if p.has_prefill})
         self._hypotheses: dict[tuple[int, int], Hypothesis] = {}
         self._surrogate: Surrogate | None = None
@@ -127,10 +129,34 @@ class Planner:
         new = all(o.prompt_tokens != point.prompt_tokens for o in self.observations)
         if self._belief is not None and point.has_prefill and new:
             foretold = float(self._belief.mean[self._position[point]])
-            self._surprises.append(abs(foretold / observation.runtime_s - 1))
+            self._surprises[point.prompt_tokens] = abs(foretold / observation.runtime_s - 1)
         self.observations.append(observation)
         self.spent_s += self.cost_s(point, observation.runtime_s) if spent_s is None else spent_s
         self._learn()
+
+    def forget(self, point: Point) -> None:
+        """Drop what was observed at a point, for it is measured again; the time stays spent."""
+        self.observations = [o for o in self.observations if o.point != point]
+        self._surprises.pop(point.prompt_tokens, None)
+        if self.observations:
+            self._learn()
+        else:
+            self._belief = None
+
+    def exclude(self, unwanted: Callable[[Point], bool]) -> None:
+        """Never propose these candidates: they cannot be measured here."""
+        self.candidates = [point for point in self.candidates if not unwanted(point)]
+        self._measurable = [point for point in self._measurable if not unwanted(point)]
+
+    def stopped(self) -> str:
+        """Why `propose` gave None: `target met`, `budget spent`, `all measured`, `nothing to gain`
+        (no candidate would lower the expected error)."""
+        if self._finished():
+            return "target met"
+        if self._belief is not None and (self._owed() or self._affordable()):
+            return "nothing to gain"
+        seen = {observation.point for observation in self.observations}
+        return "budget spent" if set(self._measurable) - seen else "all measured"
 
     def expected_error(self) -> float | None:
         """Expected mean |T̂/T - 1| over the targets not measured yet; None before any data."""
@@ -193,8 +219,8 @@ class Planner:
         They were chosen where doubt was largest, so a belief that passes is no luckier elsewhere;
         one that is sure and wrong goes on measuring.
         """
-        latest = self._surprises[-_FORETOLD:]
-        enough = len(latest) == _FORETOLD or len(self._surprises) + 1 >= self._prompts
+        latest = list(self._surprises.values())[-self.foretold :]
+        enough = len(latest) == self.foretold or len(self._surprises) + 1 >= self._prompts
         return enough and float(np.mean(latest or [0.0])) <= (self.target_error or 0.0)
 
     def _owed(self) -> list[Point]:
@@ -208,6 +234,8 @@ class Planner:
             return []
         seen = {observation.point for observation in self.observations}
         prefills = [point for point in self._measurable if point.has_prefill]
+        if not prefills or len(prefills) == len(self._measurable):
+            return []  # what was to be measured failed
         longest = max(prefills, key=lambda point: (point.prompt_tokens, -point.steps))
         missing = [] if longest.prompt_tokens in {
             point.prompt_tokens for point in seen if point.has_prefill

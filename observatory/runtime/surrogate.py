@@ -45,6 +45,11 @@ class Settings:
     orders: tuple[int, ...] = (2, 4, 8)
 
 
+#: Where one processor launches and computes: the two add up (order 1), kernels pad to blocks of 32
+#: at most, and caches and neighbours make times less smooth *(ours)*.
+ONE_PROCESSOR = Settings(smooth=0.08, drift=4.0, tiles=(0, 32), tile_odds=(1.0, 1.0), orders=(1, 2))
+
+
 @dataclass(frozen=True)
 class Scales:
     """What is known of the sizes in seconds before fitting: guesses and their spread."""

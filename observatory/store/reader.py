@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import fields
 from typing import Any
 
 import pandas as pd
 from sqlalchemy import Connection, Engine, Select, Table, select
 
-from observatory.records import Cell, Run, Workload
+from observatory.records import Cell, Run, Window, Workload
 from observatory.store import schema
 
 
@@ -84,21 +85,29 @@ def _lean_frame(connection: Connection | Engine, query: Select[Any]) -> pd.DataF
             return _lean_frame(opened, query)
     result = connection.execute(query.execution_options(yield_per=5000))
     columns: dict[str, list[Any]] = {name: [] for name in result.keys()}  # noqa: SIM118
-    seen: list[dict[Any, Any]] = [{} for _ in columns]
+    seen = [_Shared() for _ in columns]
     for rows in result.partitions():
         for cells, known, values in zip(
             zip(*rows, strict=True), seen, columns.values(), strict=True
         ):
-            values += [_shared(cell, known) for cell in cells]
+            try:
+                values += map(known.__getitem__, cells)
+            except TypeError:  # JSON: such cells have no hash
+                del values[len(values) // len(rows) * len(rows) :]
+                values += cells
     names = list(columns)
     return pd.DataFrame({name: pd.Series(columns.pop(name)) for name in names})
 
 
-def _shared(cell: Any, known: dict[Any, Any]) -> Any:
-    """The first object equal to `cell`, while a column has few different ones."""
-    if not isinstance(cell, (str, int, float)):
+class _Shared(dict[Any, Any]):
+    """Maps a cell to the first one equal to it, while a column has few different ones."""
+
+    MOST = 1000
+
+    def __missing__(self, cell: Any) -> Any:
+        if len(self) < self.MOST:
+            self[cell] = cell
         return cell
-    return known.setdefault(cell, cell) if len(known) < 1000 else known.get(cell, cell)
 
 
 def capability(
@@ -178,3 +187,19 @@ def windows_done(connection: Connection, run_id: str, plan_key: str) -> set[tupl
         .where(c.c.run_id == run_id, c.c.plan_key == plan_key)
     )
     return {(int(a), int(b)) for a, b in rows}
+
+
+def window_records(
+    connection: Connection, run_id: str, plan_key: str, process_index: int
+) -> list[Window]:
+    """The windows of a cell in one process repeat, in order, without their energy."""
+    w, c = schema.window, schema.cell
+    known = {column.name for column in w.columns}
+    names = [f.name for f in fields(Window) if f.name in known]
+    rows = connection.execute(
+        select(*(w.c[name] for name in names))
+        .join(c, w.c.cell_id == c.c.id)
+        .where(c.c.run_id == run_id, c.c.plan_key == plan_key, w.c.process_index == process_index)
+        .order_by(w.c.window_index)
+    ).mappings()
+    return [Window(**{**row, "flags": tuple(row["flags"])}) for row in rows]

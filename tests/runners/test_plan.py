@@ -71,9 +71,10 @@ def test_the_default_run_holds_twelve_requests_out_inside_the_fitted_ranges() ->
     held = [p for t in plan.targets for p in t.points if p.role == "heldout"]
     assert len(held) >= 12
     for target in plan.targets:
-        prompts = [p.workload.prompt_tokens for p in target.points if p.phase == Phase.PREFILL]
-        contexts = {p.workload.context_tokens for p in target.points if p.phase == Phase.DECODE}
-        reach = max(p.longest_context for p in target.points if p.phase == Phase.DECODE)
+        fitted = target.candidates
+        prompts = [p.workload.prompt_tokens for p in fitted if p.phase == Phase.PREFILL]
+        contexts = {p.workload.context_tokens for p in fitted if p.phase == Phase.DECODE}
+        reach = max(p.longest_context for p in fitted if p.phase == Phase.DECODE)
         assert len(contexts) >= 2
         requests = [p for p in target.points if p.role == "heldout"]
         assert len(requests) >= 6

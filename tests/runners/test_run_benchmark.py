@@ -269,6 +269,44 @@ def test_a_model_too_large_is_refused_with_the_estimate(tmp_path: Path) -> None:
     assert query(tmp_path / "o.db", "select count(*) from cell where status = 'ok'")[0][0] >= 7
 
 
+PLANNED = [
+    "--model", "SmolLM2-135M", "--dtype", "float32", "--threads", "1", "--backend", "law",
+    "--sensor", "none", "--db", "o.db",
+]  # fmt: skip
+CHOSEN = "select plan_key from cell where role = 'fit' order by position"
+
+
+def test_what_the_first_process_chose_is_repeated_by_the_second(tmp_path: Path) -> None:
+    code, _, err = call(tmp_path, *PLANNED, "--budget", "5")
+    path = tmp_path / "o.db"
+    assert code == 0, err
+    assert "planner chose" in err and "budget spent" in err
+    notes = json.loads(query(path, "select notes from run")[0][0])
+    ((told,),) = notes["planner"].values()
+    assert told["budget_s"] == 5 and told["chosen"] == len(query(path, CHOSEN)) >= 2
+    assert {n for (n,) in query(path, PROCESSES_OF_CELLS)} == {2}
+    assert query(path, "select count(*) from fit where quantity = 'runtime_s'") == [(1,)]
+    assert query(path, "select status, count(*) from cell group by 1")[0][0] == "ok"
+
+
+def test_a_choice_killed_midway_is_taken_up_where_it_stopped(tmp_path: Path) -> None:
+    path = tmp_path / "o.db"
+    process = start(tmp_path, *PLANNED, "--budget", "6", "--processes", "1")
+    deadline = time.monotonic() + 120
+    while windows(path) < 9:
+        assert process.poll() is None and time.monotonic() < deadline, "the run ended too early"
+        time.sleep(0.02)
+    process.kill()
+    process.communicate(timeout=60)
+    before = query(path, CHOSEN)
+    assert before, "something was chosen by then"
+    code, _, err = call(tmp_path, "--resume", "--db", "o.db")
+    assert code == 0, err
+    after = query(path, CHOSEN)
+    assert after[: len(before)] == before and len(set(after)) == len(after)
+    assert query(path, "select distinct status from cell") == [("ok",)]
+
+
 def test_dry_run_writes_nothing(plan: Path) -> None:
     code, out, _ = call(plan.parent, "--plan", "plan.yaml", "--dry-run", "--json", "--db", "o.db")
     shown = json.loads(out)
@@ -328,6 +366,10 @@ BAD = [
     (_nothing, ["--batch", "0"], "--batch 0"),
     (_nothing, ["--threads", "0"], "--threads 0"),
     (_nothing, ["--timeout", "0"], "--timeout 0"),
+    (_nothing, ["--target-error", "5"], "--target-error 5: give a share between 0 and 1"),
+    (_nothing, ["--budget", "0"], "--budget 0"),
+    (_nothing, ["--target-error", "0.1", "--fixed-grid"], "together with --fixed-grid"),
+    (_nothing, ["--target-error", "0.1", "--prompt", "64"], "nothing is left to choose"),
     (_nothing, ["--prompt", "many"], "not a valid integer"),
     (_nothing, ["--dtype", "float7"], "float7"),
     (_nothing, ["--attention", "clairvoyance"], "clairvoyance"),
