@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -91,6 +92,13 @@ def page(monkeypatch: pytest.MonkeyPatch) -> Opener:
         return app.run()
 
     return opened
+
+
+def app_pages() -> list[tuple[str, ...]]:
+    """`PAGES` of dashboards/app.py, which draws when it is imported."""
+    value = next(n.value for n in ast.parse(APP.read_text()).body if isinstance(n, ast.Assign)
+                 and getattr(n.targets[0], "id", "") == "PAGES")  # fmt: skip
+    return list(ast.literal_eval(value))
 
 
 def words(app: AppTest) -> str:
