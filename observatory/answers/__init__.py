@@ -23,6 +23,7 @@ from observatory.answers.requests import (
     P90_OF_NORMAL,
     energy_input,
     energy_inputs,
+    energy_reasons,
     request_table,
 )
 from observatory.answers.tables import (
@@ -55,6 +56,7 @@ __all__ = [
     "covered_request",
     "energy_input",
     "energy_inputs",
+    "energy_reasons",
     "estimate",
     "estimate_frame",
     "findings",

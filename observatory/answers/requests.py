@@ -59,7 +59,7 @@ def energy_inputs(
     only = None if keys is None else set(rows["configuration_key"])
     with engine.connect() as connection:
         bounds = _Bounds(Ceilings(connection, only), workload)
-    reasons = _energy_reasons(engine, keys)
+    reasons = energy_reasons(engine, keys)
     return [_pair(row, workload, bounds, reasons, known) for row in plain_rows(rows)]
 
 
@@ -106,7 +106,8 @@ def _chosen(
     return chosen
 
 
-def _energy_reasons(engine: Engine, keys: Sequence[str] | None) -> dict[str, str]:
+def energy_reasons(engine: Engine, keys: Sequence[str] | None = None) -> dict[str, str]:
+    """Configuration -> why it has no joules, of those (among `keys`) that have none somewhere."""
     s = schema.summary
     query = (
         select(s.c.configuration_key, s.c.energy_reason)

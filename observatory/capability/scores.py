@@ -72,9 +72,10 @@ def _score(row: Mapping[str, str]) -> Score:
     )  # fmt: skip
 
 
-def shipped_rows() -> list[dict[str, Any]]:
-    """The shipped table as rows of `capability`."""
-    return [score.row(score.model) for score in shipped()]
+@cache
+def shipped_rows() -> tuple[Mapping[str, Any], ...]:
+    """The shipped table as rows of `capability`; shared, not to be changed."""
+    return tuple(score.row(score.model) for score in shipped())
 
 
 def together(

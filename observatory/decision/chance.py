@@ -35,9 +35,16 @@ def probability_on_frontier(cost: Floats, quality: Floats) -> Floats:
 
 
 def _hopeless(cost: Floats, quality: Floats) -> Mask:
-    """Options whose best draw is strictly dominated by some other option's worst draw."""
-    best_cost, worst_cost = cost.min(axis=0), cost.max(axis=0)
-    best_quality, worst_quality = quality.max(axis=0), quality.min(axis=0)
+    return hopeless(
+        cost.min(axis=0), cost.max(axis=0), quality.min(axis=0), quality.max(axis=0)
+    )  # fmt: skip
+
+
+def hopeless(
+    best_cost: Floats, worst_cost: Floats, worst_quality: Floats, best_quality: Floats
+) -> Mask:
+    """Options that another dominates in all its reach: strictly cheaper at its worst than they at
+    their best, and no worse in quality. Shapes (n,); draws must lie within these bounds."""
     order = np.argsort(worst_cost, kind="stable")
     reached = np.maximum.accumulate(worst_quality[order])
     cheaper = np.searchsorted(worst_cost[order], best_cost, side="left")  # strictly cheaper ones

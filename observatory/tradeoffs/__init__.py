@@ -1,7 +1,7 @@
 """Cost beside capability: frontiers, rankings and break-even over the store."""
 
 from observatory.capability.known import capability_rows
-from observatory.tradeoffs.frontier import Limits, Tradeoff, frontier
+from observatory.tradeoffs.frontier import MOST_POINTS, Limits, Tradeoff, frontier
 from observatory.tradeoffs.ranking import rankings
 
-__all__ = ["Limits", "Tradeoff", "capability_rows", "frontier", "rankings"]
+__all__ = ["MOST_POINTS", "Limits", "Tradeoff", "capability_rows", "frontier", "rankings"]

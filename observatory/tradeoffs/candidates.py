@@ -8,22 +8,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Engine
+import pandas as pd
+from sqlalchemy import Engine, func, select
 
 from observatory import answers
 from observatory.capability.scores import FULL_PRECISION
 from observatory.decision.chance import Z90
-from observatory.decision.frontier import Floats
 from observatory.derive import none_if_nan, plain_rows
 from observatory.errors import InputError
 from observatory.footprint import EXAMPLE_ZONES, EnergyInput, Scenario, load_factors
-from observatory.footprint.bills import draws as bill_draws
-from observatory.footprint.bills import footprints
-from observatory.footprint.energy import covered
-from observatory.footprint.resolve import resolve
-from observatory.footprint.result import COST_NAMES
 from observatory.records import Workload
-from observatory.store import reader
+from observatory.store import reader, schema
+from observatory.tradeoffs.spreads import Alike, Priced, Spread, Stated, alike
 
 #: cost on the command line -> billed quantity; runtime_s is no bill
 COSTS = {
@@ -45,47 +41,93 @@ WORK = ("request", "image", "token", "sample", "query")  #: what an imported ene
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A cost before it meets a score. `draws` shape (DRAWS,) or None where it has no spread."""
+    """What a cost belongs to; the cost itself stands in its lot."""
 
     model: str
     configuration: str
     dtype: str | None
-    cost: float | None
-    low: float | None = None
-    high: float | None = None
-    draws: Floats | None = None
     ttft_s: float | None = None
     tpot_s: float | None = None
     memory_bytes: float | None = None
-    reason: str | None = None
+    exact: bool = False  #: no error of the cost is known
     assumed_rel: float | None = None  #: relative error that was assumed, where none was stated
 
 
+@dataclass(frozen=True)
+class Lot:
+    """Candidates that may be compared: their costs (None for a reason) and how sure those are."""
+
+    name: str
+    workload: str
+    candidates: Sequence[Candidate]
+    costs: Sequence[float | None]
+    reasons: Sequence[str | None]
+    spread: Spread
+    unscored: tuple[str, ...] = ()  #: models that were not priced, for want of a score
+
+
 # ---------------------------------------------------------------------- own measurements
-def own_candidates(
-    engine: Engine, cost: str, workload: Workload, scenario: Scenario
-) -> dict[tuple[str, str], list[Candidate]]:
-    """One group a zone; runtime needs none."""
-    pairs = answers.energy_inputs(engine, workload)
-    memory = _peak_memory(engine)
+def own_lots(
+    engine: Engine,
+    rows: pd.DataFrame,
+    cost: str,
+    workload: Workload,
+    scenario: Scenario,
+    memory: bool = False,
+) -> list[Lot]:
+    """Configurations of `answers.request_table`, one lot a zone; runtime needs none.
+
+    `memory` asks for the peak memory of each, which takes a look at every summary.
+    """
+    known = _peak_memory(engine) if memory else {}
+    plain = list(plain_rows(rows[[*_FACTS]]))
     bare = [
-        Candidate(e.model, e.configuration, e.precision, None, ttft_s=e.ttft_s,
-                  tpot_s=e.tpot_s, memory_bytes=memory.get(e.configuration_key))
-        for e, _ in pairs
+        Candidate(row["model"], row["configuration"], row["precision"], row["ttft_s"],
+                  row["tpot_s"], known.get(row["configuration_key"]))
+        for row in plain
     ]  # fmt: skip
     if cost == "runtime_s":
-        timed = [
-            replace(c, cost=e.runtime_s, low=e.runtime_low_s, high=e.runtime_high_s)
-            for c, (e, _) in zip(bare, pairs, strict=True)
-        ]
-        return {("measured here", workload.label()): timed}
+        return [_timed(plain, bare, workload)]
+    reasons = answers.energy_reasons(
+        engine, [row["configuration_key"] for row in plain if row["energy_j"] is None]
+    )
+    joules = [
+        answers.energy_input(
+            row, workload, None if row["energy_j"] is not None
+            else reasons.get(row["configuration_key"], answers.NO_ENERGY)
+        )
+        for row in plain
+    ]  # fmt: skip
     stated = scenario.zone is not None or scenario.carbon_intensity_g_per_kwh is not None
     zones = [scenario] if stated else [replace(scenario, zone=z) for z in EXAMPLE_ZONES]
-    joules = [i for _, i in pairs]
-    return {
-        (_place(each, not stated), workload.label()): _billed(bare, joules, cost, each)
+    groups = alike(joules, scenario)
+    return [
+        _billed(_place(each, not stated), workload.label(), bare, groups, cost, each)
         for each in zones
-    }
+    ]
+
+
+_FACTS = (
+    "model", "configuration", "precision", "configuration_key", "environment_key", "device_kind",
+    "device_count", "ttft_s", "tpot_s", "runtime_s", "runtime_low_s", "runtime_high_s",
+    "device_j", "cpu_j", "dram_j", "energy_j", "energy_method", "energy_provenance",
+    "repeat_rel_std",
+)  # fmt: skip
+
+
+def _timed(
+    plain: Sequence[Mapping[str, Any]], bare: Sequence[Candidate], workload: Workload
+) -> Lot:
+    bounds = np.array(
+        [[row[f"runtime{end}_s"] for end in ("", "_low", "_high")] for row in plain], dtype=float
+    ).reshape(-1, 3)
+    names = [f"{row['configuration_key']}/{row['environment_key']}" for row in plain]
+    marked = [
+        replace(c, exact=True) if row["runtime_low_s"] is None else c
+        for c, row in zip(bare, plain, strict=True)
+    ]
+    return Lot("measured here", workload.label(), marked, [row["runtime_s"] for row in plain],
+               [None] * len(plain), Stated(names, *bounds.T))  # fmt: skip
 
 
 def _place(scenario: Scenario, example: bool) -> str:
@@ -93,39 +135,39 @@ def _place(scenario: Scenario, example: bool) -> str:
 
 
 def _peak_memory(engine: Engine) -> dict[str, float]:
-    rows = answers.summary(engine)[["configuration_key", "peak_memory_bytes"]].dropna()
-    return {
-        str(k): float(v)
-        for k, v in rows.groupby("configuration_key")["peak_memory_bytes"].max().items()
-    }
+    s = schema.summary
+    query = (
+        select(s.c.configuration_key, func.max(s.c.peak_memory_bytes))
+        .where(s.c.peak_memory_bytes.is_not(None))
+        .group_by(s.c.configuration_key)
+    )
+    with engine.connect() as connection:
+        return {str(key): float(most) for key, most in connection.execute(query)}
 
 
 def _billed(
-    bare: Sequence[Candidate], joules: Sequence[EnergyInput], cost: str, scenario: Scenario
-) -> list[Candidate]:
-    """The candidates with their bill, and draws that share what the scenario shares."""
-    table, scale = load_factors(), J_PER_WH if cost == "energy_j" else 1.0
-    quantity = COSTS[cost] or ""
-    out = []
-    for candidate, energy, made in zip(bare, joules, footprints(joules, scenario), strict=True):
-        bill = made.bills()[quantity]
-        if bill.value is None:
-            out.append(replace(candidate, reason=bill.reason))
-            continue
-        name = COST_NAMES[made.cost_basis or "own"] if quantity == "cost_usd" else quantity
-        within = [covered(energy, scenario.boundary, scenario.active_share)]
-        drawn = bill_draws([energy], scenario, resolve(scenario, table, energy.device), within)
-        low, high = (None if b is None else b * scale for b in (bill.low, bill.high))
-        out.append(replace(candidate, cost=bill.value * scale, low=low, high=high,
-                           draws=np.array(drawn[name][0]) * scale))  # fmt: skip
-    return out
+    name: str,
+    workload: str,
+    candidates: Sequence[Candidate],
+    groups: Sequence[Alike],
+    cost: str,
+    scenario: Scenario,
+) -> Lot:
+    """The candidates with their bill; its draws share what the scenario shares."""
+    scale = J_PER_WH if cost == "energy_j" else 1.0
+    priced = Priced(groups, COSTS[cost] or "", scenario, load_factors(), scale)
+    costs = [
+        None if reason else float(mid)
+        for mid, reason in zip(priced.mid, priced.reasons, strict=True)
+    ]
+    return Lot(name, workload, candidates, costs, priced.reasons, priced)
 
 
 # ---------------------------------------------------------------------- imported rows
-def imported_candidates(
+def imported_lots(
     engine: Engine, cost: str, scenario: Scenario, error_rel: float = ASSUMED_REL
-) -> dict[tuple[str, str], list[Candidate]]:
-    """One group a source, task, device kind and unit of work; runs listed twice count once.
+) -> list[Lot]:
+    """One lot a source, task, device kind and unit of work; runs listed twice count once.
 
     A row whose source states no spread gets the relative standard deviation `error_rel`, marked
     assumed. Raises InputError for a negative one, or where no row holds the cost.
@@ -137,7 +179,7 @@ def imported_candidates(
     for row in rows:
         if (row["extra"] or {}).get("twin_of") is None:
             by_row.setdefault((row["source_key"], row["row"]), {})[row["quantity"]] = row
-    groups: dict[tuple[str, str], list[tuple[Candidate, EnergyInput | None]]] = {}
+    groups: dict[tuple[str, str], list[_Reported]] = {}
     for found in by_row.values():
         made = _imported(found, cost, error_rel)
         if made is not None:
@@ -145,21 +187,41 @@ def imported_candidates(
     if not groups:
         raise InputError(f"no imported row has a {cost}: see `observatory import --help`")
     if cost in ("runtime_s", "energy_j"):
-        return {key: [c for c, _ in group] for key, group in groups.items()}
+        return [_as_reported(*key, group) for key, group in groups.items()]
     if scenario.zone is None and scenario.carbon_intensity_g_per_kwh is None:
         raise InputError(f"{cost} of imported rows needs a place: give --zone")
-    return {
-        (f"{name}, {_place(scenario, False)}", work): _billed(
-            [c for c, _ in group], [e for _, e in group if e is not None], cost, scenario
+    return [
+        _billed(
+            f"{name}, {_place(scenario, False)}", work, [r.candidate for r in group],
+            alike([r.energy for r in group if r.energy is not None], scenario), cost, scenario,
         )
         for (name, work), group in groups.items()
-    }
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Reported:
+    """One imported row: its cost with bounds, or the joules to be billed."""
+
+    candidate: Candidate
+    cost: float | None
+    low: float | None
+    high: float | None
+    energy: EnergyInput | None = None
+
+
+def _as_reported(name: str, work: str, group: Sequence[_Reported]) -> Lot:
+    candidates = [r.candidate for r in group]
+    cost, low, high = np.array([[r.cost, r.low, r.high] for r in group], dtype=float).T
+    names = [f"{name}/{c.model}/{c.configuration}/{i}" for i, c in enumerate(candidates)]
+    return Lot(name, work, candidates, [r.cost for r in group], [None] * len(group),
+               Stated(names, cost, low, high))  # fmt: skip
 
 
 def _imported(
     found: Mapping[str, Mapping[str, Any]], cost: str, error_rel: float
-) -> tuple[tuple[str, str], tuple[Candidate, EnergyInput | None]] | None:
-    """(group, (candidate, its joules)) of one imported row; None where it lacks the cost."""
+) -> tuple[tuple[str, str], _Reported] | None:
+    """(group, its row) of one imported row; None where it lacks the cost."""
     wanted = ["runtime_s"] if cost == "runtime_s" else ["energy_j", "energy_per_token_j"]
     row = next((found[q] for q in wanted if q in found and found[q]["value"] is not None), None)
     if row is None or row["per"] not in WORK or row["value"] <= 0:
@@ -175,11 +237,11 @@ def _imported(
     down, up = (row["value"] * math.exp(sign * Z90 * math.sqrt(math.log1p(rel * rel)))
                 for sign in (-1, 1)) if rel else (None, None)  # fmt: skip
     candidate = Candidate(
-        row["model_name"], label, _number_format(row), row["value"], down, up,
+        row["model_name"], label, _number_format(row), exact=down is None,
         assumed_rel=error_rel if stated is None and error_rel else None,
     )  # fmt: skip
     if cost in ("runtime_s", "energy_j"):
-        return (place, f"per {row['per']}"), (candidate, None)
+        return (place, f"per {row['per']}"), _Reported(candidate, row["value"], down, up)
     wide = {"wall": "wall_j", "facility": "facility_j", "host": "host_j"}
     name = wide.get(row["boundary"] or "", "device_j")
     power = found.get("power_w", {}).get("value")
@@ -189,7 +251,8 @@ def _imported(
         busy_s=row["value"] / power if power else None, repeat_rel_std=rel or None,
         label=f"{row['source_key']}/{row['row']}",
     )  # fmt: skip
-    return (place, f"per {row['per']}"), (replace(candidate, cost=None), energy)
+    billed = replace(candidate, exact=False)
+    return (place, f"per {row['per']}"), _Reported(billed, None, None, None, energy)
 
 
 def _stated_rel(row: Mapping[str, Any]) -> float | None:

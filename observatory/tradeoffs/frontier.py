@@ -33,9 +33,14 @@ from observatory.tradeoffs.candidates import (
     ASSUMED_REL,
     COSTS,
     Candidate,
-    imported_candidates,
-    own_candidates,
+    Lot,
+    imported_lots,
+    own_lots,
 )
+from observatory.tradeoffs.chances import Chances, Joined, shown
+
+
+MOST_POINTS = 150  #: of a group, on a page or in a terminal
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,7 @@ class Group:
     exact_costs: int  #: points whose cost has no known error, and is taken as exact
     exact_scores: int  #: points whose score has none
     assumed_costs: int  #: points whose cost has an assumed error (`cost_assumed_rel`)
+    not_shown: int = 0  #: points that stand on no frontier and were left out of `points`
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,40 +133,82 @@ def frontier(
     aliases: Mapping[str, str] | None = None,
     error_rel: float = ASSUMED_REL,
     floor: float | None = None,
+    most: int | None = None,
+    laws: answers.Laws | None = None,
 ) -> Tradeoff:
     """Frontiers of `cost` against the scores of a lane.
 
     Own measurements are priced for one request of `workload`, in the scenario's zone or in three
     example zones; with `imported` the rows of each source stand for themselves, per unit of their
     own work; a cost without a stated error gets the relative standard deviation `error_rel`, marked
-    assumed. With a quality `floor` points say their cost per correct answer. Raises InputError
-    where nothing can be compared, UnknownNameError for cost or lane.
+    assumed. With a quality `floor` points say their cost per correct answer. `most` points of a
+    group are given with their intervals (`chances.shown` chooses them), all where it is None;
+    `laws` saves reading the fits again. Raises InputError where nothing can be compared,
+    UnknownNameError for cost or lane.
     """
     if cost not in COSTS:
         raise UnknownNameError("cost", cost, list(COSTS), f"one of {', '.join(COSTS)}")
     chosen = scenario or Scenario()
     scores, axes = on_lane(capability_rows(engine), lane, mix_lanes)
     named = [replace(s, model=model_name(s.model, aliases)) for s in scores]
+    find = _Matcher(named, aliases)
     if imported:
-        candidates = imported_candidates(engine, cost, chosen, error_rel)
+        lots = imported_lots(engine, cost, chosen, error_rel)
     else:
-        usual = answers.covered_request(engine)
-        candidates = own_candidates(engine, cost, workload or Workload.request(*usual), chosen)
+        lots = _own(engine, cost, workload, chosen, limits or Limits(), find, laws)
+    drawn = Chances()
     groups = [
-        made for (name, work), found in candidates.items()
-        if (made := _group(name, work, found, named, limits or Limits(), (quality, floor),
-                           aliases)).points
+        made for lot in lots
+        if (made := _group(lot, find, drawn, limits or Limits(), (quality, floor), most)).points
     ]  # fmt: skip
     if not groups:
-        raise InputError(f"no model has both a {cost} and a score in {lane}: " + _why(candidates))
+        raise InputError(f"no model has both a {cost} and a score in {lane}: " + _why(lots))
     badge = f"{len(axes)} lanes on one axis: differences between protocols are in it"
     return Tradeoff(cost, tuple(axes), badge if len(axes) > 1 else None, tuple(groups),
                     _notes(imported, workload))  # fmt: skip
 
 
-def _why(candidates: Mapping[tuple[str, str], Sequence[Candidate]]) -> str:
-    found = sorted({c.model for group in candidates.values() for c in group if c.cost is not None})
-    reasons = sorted({c.reason for g in candidates.values() for c in g if c.reason})
+class _Matcher:
+    """The scores beside a cost, found once for each model and number format."""
+
+    def __init__(self, scores: Sequence[Scored], aliases: Mapping[str, str] | None) -> None:
+        self._scores, self._aliases = scores, aliases
+        self._known: dict[tuple[str, str | None], list[Match]] = {}
+
+    def __call__(self, model: str, precision: str | None) -> list[Match]:
+        key = (model, precision)
+        if key not in self._known:
+            name = model_name(model, self._aliases)
+            self._known[key] = matches(name, precision, self._scores)
+        return self._known[key]
+
+
+def _own(
+    engine: Engine,
+    cost: str,
+    workload: Workload | None,
+    scenario: Scenario,
+    limits: Limits,
+    find: _Matcher,
+    laws: answers.Laws | None,
+) -> list[Lot]:
+    """Own measurements; those without a score are not priced, where any has one."""
+    asked = workload or Workload.request(*answers.covered_request(engine))
+    rows = answers.request_table(engine, asked, laws=laws)
+    has = [bool(find(*cost_of)) for cost_of in zip(rows["model"], rows["precision"], strict=True)]
+    scored = rows[has]
+    lots = own_lots(engine, rows if scored.empty else scored, cost, asked, scenario,
+                    limits.max_memory_bytes is not None)  # fmt: skip
+    others = sorted(set(rows["model"]) - set(scored["model"])) if len(scored) else []
+    return [replace(lot, unscored=tuple(others)) for lot in lots]
+
+
+def _why(lots: Sequence[Lot]) -> str:
+    found = sorted({
+        c.model for lot in lots for c, cost in zip(lot.candidates, lot.costs, strict=True)
+        if cost is not None
+    })  # fmt: skip
+    reasons = sorted({reason for lot in lots for reason in lot.reasons if reason})
     if not found:
         return reasons[0] if reasons else "no row holds that cost"
     return f"costs are known of {', '.join(found[:5])}"
@@ -174,48 +222,48 @@ def _notes(imported: bool, workload: Workload | None) -> tuple[str, ...]:
 
 # ---------------------------------------------------------------------- points and their frontier
 def _group(
-    name: str,
-    work: str,
-    candidates: Sequence[Candidate],
-    scores: Sequence[Scored],
+    lot: Lot,
+    find: _Matcher,
+    drawn: Chances,
     limits: Limits,
     bars: tuple[float | None, float | None],
-    aliases: Mapping[str, str] | None,
+    most: int | None,
 ) -> Group:
-    left: list[tuple[str, str]] = []
-    joined: list[tuple[Candidate, Match]] = []
-    for candidate in candidates:
-        why = candidate.reason or _beyond(candidate, limits)
-        matched = matches(model_name(candidate.model, aliases), candidate.dtype, scores)
-        if candidate.cost is None or why:
+    left: list[tuple[str, str]] = [(model, "no score in this lane") for model in lot.unscored]
+    joined: list[Joined] = []
+    for place, (candidate, cost) in enumerate(zip(lot.candidates, lot.costs, strict=True)):
+        why = lot.reasons[place] or _beyond(candidate, cost, limits)
+        matched = find(candidate.model, candidate.dtype)
+        if cost is None or why:
             left.append((candidate.model, why or "its cost is unknown"))
         elif not matched:
             left.append((candidate.model, "no score in this lane"))
-        elif candidate.cost is not None:
-            joined += [(candidate, match) for match in matched]
+        else:
+            joined += [Joined(place, candidate, cost, match) for match in matched]
     options = [
-        Option(f"{i}", c.cost or 0.0, m.scored.quality, c.low, c.high, m.scored.low, m.scored.high)
-        for i, (c, m) in enumerate(joined)
-    ]
+        Option(f"{i}", j.cost, j.match.scored.quality,
+               quality_low=j.match.scored.low, quality_high=j.match.scored.high)
+        for i, j in enumerate(joined)
+    ]  # fmt: skip
     quality, floor = bars
-    points = _points(joined, options, floor)
-    return Group(name, work, points, tuple(_steps(options, joined)), *_volume(options),
-                 *_iso(options, joined, quality), tuple(dict.fromkeys(left)),
-                 *_exact(joined))  # fmt: skip
+    points = _points(lot, joined, options, drawn, floor, most)
+    return Group(lot.name, lot.workload, points, tuple(_steps(options, joined)),
+                 *_volume(options), *_iso(options, joined, quality), tuple(dict.fromkeys(left)),
+                 *_exact(joined), len(joined) - len(points))  # fmt: skip
 
 
-def _exact(joined: Sequence[tuple[Candidate, Match]]) -> tuple[int, int, int]:
-    costs = sum(c.low is None and c.draws is None for c, _ in joined)
-    assumed = sum(c.assumed_rel is not None for c, _ in joined)
-    return costs, sum(m.scored.low is None for _, m in joined), assumed
+def _exact(joined: Sequence[Joined]) -> tuple[int, int, int]:
+    costs = sum(j.candidate.exact for j in joined)
+    assumed = sum(j.candidate.assumed_rel is not None for j in joined)
+    return costs, sum(j.match.scored.low is None for j in joined), assumed
 
 
-def _beyond(candidate: Candidate, limits: Limits) -> str | None:
+def _beyond(candidate: Candidate, cost: float | None, limits: Limits) -> str | None:
     checks = (
         ("TTFT", candidate.ttft_s, limits.max_ttft_s),
         ("TPOT", candidate.tpot_s, limits.max_tpot_s),
         ("memory", candidate.memory_bytes, limits.max_memory_bytes),
-        ("cost", candidate.cost, limits.max_cost),
+        ("cost", cost, limits.max_cost),
     )  # fmt: skip
     for name, value, limit in checks:
         if limit is not None and value is None:
@@ -226,27 +274,29 @@ def _beyond(candidate: Candidate, limits: Limits) -> str | None:
 
 
 def _points(
-    joined: Sequence[tuple[Candidate, Match]],
+    lot: Lot,
+    joined: Sequence[Joined],
     options: Sequence[Option],
+    drawn: Chances,
     floor: float | None,
+    most: int | None,
 ) -> tuple[Point, ...]:
     if not options:
         return ()
     mask = frontier_mask(*columns(options))
     corners = {o.name for o in hull.concave_hull(options)}
-    cost, quality = chance.normal_draws(options)
-    for i, (candidate, _) in enumerate(joined):
-        if candidate.draws is not None and len(candidate.draws) >= len(cost):
-            cost[:, i] = candidate.draws[: len(cost)]
-    sure = chance.probability_on_frontier(cost, quality)
+    sure = drawn(lot.spread, joined)
+    at = shown(joined, mask, sure, most)
+    bands = lot.spread.bands([joined[i].place for i in at])
     made = []
-    for i, (c, match) in enumerate(joined):
+    for i, (cost_low, cost_high) in zip(at, bands, strict=True):
+        c, match = joined[i].candidate, joined[i].match
         s = match.scored
         sign = 1.0 if s.quality == s.score else -1.0
         ends = sorted(sign * v for v in (s.low, s.high) if v is not None)
         low, high = (ends[0], ends[-1]) if ends else (None, None)
         made.append(Point(
-            c.model, c.configuration, c.cost or 0.0, c.low, c.high, s.score, low, high,
+            c.model, c.configuration, joined[i].cost, cost_low, cost_high, s.score, low, high,
             bool(mask[i]), float(sure[i]), chance.marker(float(sure[i])), str(i) in corners,
             s.lane, match.inherited, match.of_variant, s.source, s.licence, c.assumed_rel,
             _per_correct(options[i], s, floor),
@@ -259,14 +309,12 @@ def _per_correct(option: Option, score: Scored, floor: float | None) -> float | 
     return cost_per_correct(option, floor) if share and floor is not None else None
 
 
-def _label(joined: Sequence[tuple[Candidate, Match]], name: str) -> str:
-    candidate, match = joined[int(name)]
-    return f"{match.scored.model} ({candidate.configuration})"
+def _label(joined: Sequence[Joined], name: str) -> str:
+    found = joined[int(name)]
+    return f"{found.match.scored.model} ({found.candidate.configuration})"
 
 
-def _steps(
-    options: Sequence[Option], joined: Sequence[tuple[Candidate, Match]]
-) -> Iterable[hull.Step]:
+def _steps(options: Sequence[Option], joined: Sequence[Joined]) -> Iterable[hull.Step]:
     for step in hull.marginal_costs(options):
         yield replace(step, cheaper=_label(joined, step.cheaper),
                       better=_label(joined, step.better))  # fmt: skip
@@ -287,7 +335,7 @@ def _volume(options: Sequence[Option]) -> tuple[float | None, float | None, floa
 
 def _iso(
     options: Sequence[Option],
-    joined: Sequence[tuple[Candidate, Match]],
+    joined: Sequence[Joined],
     quality: float | None,
 ) -> tuple[str | None, str | None]:
     if quality is None:

@@ -99,7 +99,7 @@ def command(
     from observatory.capability.names import user_aliases
     from observatory.footprint import Scenario
     from observatory.store.database import open_read_only
-    from observatory.tradeoffs import Limits, frontier, rankings
+    from observatory.tradeoffs import MOST_POINTS, Limits, frontier, rankings
     from observatory.tradeoffs.candidates import ASSUMED_REL
 
     if helm is not None:
@@ -118,8 +118,8 @@ def command(
     def ask(which: str) -> Tradeoff:
         return frontier(engine, which, lane, request, scenario, imported, mix_lanes, limits,
                         quality, names,
-                        ASSUMED_REL if assume_error is None else assume_error,
-                        floor)  # fmt: skip
+                        ASSUMED_REL if assume_error is None else assume_error, floor,
+                        None if json_ or against else MOST_POINTS)  # fmt: skip
 
     found = ask(cost)
     agreed = [] if against is None else rankings(found, ask(against))
@@ -233,9 +233,8 @@ def _print_group(cost: str, group: Group, quality: float | None, floor: float | 
             *([] if floor is None else [show(point.cost_per_correct, unit)]),
             ", ".join(f for f in flags if f),
         ])  # fmt: skip
-    notes = [f"{len(group.points) - SHOWN} more points: --json has all"] * (
-        len(group.points) > SHOWN
-    )
+    more = len(group.points) - len(shown) + group.not_shown
+    notes = [f"{more} more points: --json has all"] if more else []
     notes += where if len(where) <= 12 else []
     print_table(
         f"{UNITS[unit].label}, {group.workload}, {group.name}",
