@@ -1,7 +1,8 @@
 """Pictures of the dashboard: `make screenshots`, or `python -m tools.screenshots --db FILE`.
 
-Without more, it makes the pictures of the documentation: every page, light, 1400 pixels wide, as
-docs/images/NAME.png. A console error or a request to another host is printed and makes the exit
+Without more, it makes the pictures of docs/dashboard.md: every page, light, 1400 pixels wide, and
+the first one on a dark telephone, as docs/images/NAME.png. The same database gives the same files.
+A console error or a request to another host is printed and makes the exit
 code 1.
 """
 
@@ -69,8 +70,10 @@ def take(browser: Browser, base: str, given: argparse.Namespace) -> list[str]:
     unknown = sorted(set(given.pages) - set(pages))
     if unknown:
         raise SystemExit(f"error: no page {unknown[0]!r}: one of {', '.join(pages)}")
+    wanted = list(itertools.product(given.pages or pages, given.sizes, given.schemes))
+    if not given.pages and (given.sizes, given.schemes) == (["1400"], ["light"]):
+        wanted.append((next(iter(pages)), "390", "dark"))
     query = f"?{urllib.parse.quote(given.query, safe='=&,')}" if given.query else ""
-    wanted = itertools.product(given.pages or pages, given.sizes, given.schemes)
     for name, size, scheme in wanted:
         plain = (size, scheme) == ("1400", "light")
         target = given.out / (f"{name}.png" if plain else f"{name}-{size}-{scheme}.png")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -93,13 +94,12 @@ def log_axis(label: str, values: Iterable[float | None]) -> dict[str, Any]:
 def readable(label: str, value: float) -> tuple[float, str]:
     """(factor, label) in the prefix in which `value` reads well: `Runtime (s)`, 0.02 ->
     (0.001, `Runtime (ms)`). A unit that `units` does not know, such as tokens, stays."""
-    head, bracket, unit = label.removesuffix(")").rpartition("(")
-    symbol, per, rest = unit.partition("/")
-    scales = next((u.scales for u in UNITS.values() if symbol == u.symbol != ""), None)
-    if not bracket or not label.endswith(")") or scales is None:
+    found = re.fullmatch(r"(.*\()([^ /)]+)(.*\))", label)
+    scales = next((u.scales for u in UNITS.values() if found and found[2] == u.symbol), None)
+    if found is None or scales is None:
         return 1.0, label
     factor, scaled = next(((f, s) for f, s in scales if value >= f), scales[-1])
-    return factor, f"{head}({scaled}{per}{rest})"
+    return factor, f"{found[1]}{scaled}{found[3]}"
 
 
 def _decades(low: float, high: float) -> list[float]:

@@ -137,6 +137,7 @@ def test_a_log_axis_refuses_zero() -> None:
         ("Runtime (s)", 0.02, (1e-3, "Runtime (ms)")),
         ("Runtime (s)", 300.0, (1.0, "Runtime (s)")),
         ("Energy (J/token)", 0.03, (1e-3, "Energy (mJ/token)")),
+        ("Energy (Wh per item)", 3e-3, (1e-3, "Energy (mWh per item)")),
         ("Energy (Wh)", 2e-5, (1e-6, "Energy (µWh)")),
         ("Carbon (gCO2e)", 5e3, (1e3, "Carbon (kgCO2e)")),
         ("Cost ($)", 1e-5, (1e-6, "Cost (µ$)")),
