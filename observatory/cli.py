@@ -22,6 +22,7 @@ VERBS: dict[str, str] = {
     "dashboard": "Look at the database in a browser.",
     "merge": "Add the facts of other databases.",
     "footprint": "Carbon, water and money of energy that you state.",
+    "hours": "One request by region and hour of day, or a job over its own hours.",
     "compare": "What moving from A to B saves and costs, and how sure that is.",
     "scenario": "One request under every combination of a scenario file.",
     "recompute": "Bill kept estimates again under another edition of the factors.",

@@ -10,25 +10,20 @@ import streamlit as st
 from dashboards import theme
 from dashboards.database import Database, connect
 from dashboards.state import Choice, choose, current
-from observatory.figures import ladder
-from observatory.footprint import EXAMPLE_ZONES, Footprint
+from observatory.errors import InputError
+from observatory.exports import frames
+from observatory.exports.frames import PARTS, REGIONS
+from observatory.figures import hours, ladder
+from observatory.footprint import EXAMPLE_ZONES, EnergyInput, Footprint, Scenario
+from observatory.footprint.hourly import HourlySeries
+from observatory.footprint.intensity_files import read_text_by_zone
 from observatory.footprint.ladder import Rung
+from observatory.footprint.region_hours import region_hours
 from observatory.units import MISSING, show, show_interval
 
-#: contrasting grids for the chart; the table of a scenario file (`observatory scenario`) has any
-REGIONS = (
-    "SWE", "NOR", "FRA", "CHE", "BRA", "CAN", "ESP", "GBR", "FIN", "DEU", "NLD", "ITA", "IRL",
-    "JPN", "KOR", "SGP", "TWN", "USA", "US-TX", "US-CA", "US-VA", "AUS", "CHN", "IND", "POL", "ZAF",
-)  # fmt: skip
 BILLS = {"co2e_operational_g": ("Carbon", "co2e_g"), "water_l": ("Water", "water_l"),
          "cost_usd": ("Money", "cost_usd")}  # fmt: skip
-PARTS = {
-    "energy_wh": ("Energy", "energy_wh"), "co2e_operational_g": ("Carbon, operational", "co2e_g"),
-    "co2e_embodied_g": ("Carbon, embodied", "co2e_g"), "co2e_total_g": ("Carbon, total", "co2e_g"),
-    "water_on_site_l": ("Water on site", "water_l"),
-    "water_off_site_l": ("Water off site", "water_l"), "water_l": ("Water, total", "water_l"),
-    "cost_usd": ("Money", "cost_usd"),
-}  # fmt: skip
+KINDS = ("average-lifecycle", "average-direct", "marginal")
 
 
 def render(database: Database, choice: Choice) -> None:
@@ -50,6 +45,7 @@ def render(database: Database, choice: Choice) -> None:
     _bills(made)
     _ladder(rungs)
     _regions(database, choice, key)
+    _hours(made, choice)
     _shares(made)
     _choices(made)
 
@@ -102,18 +98,7 @@ def _ladder(rungs: tuple[Rung, ...]) -> None:
         "The same joules under each boundary. A figure may be compared only with figures of its "
         "own rung; published ones are of other requests on other machines."
     )
-    rows = []
-    for rung in rungs:
-        rows.append({"boundary": rung.boundary, "subject": "this request", "ours": True,
-                     "energy_wh": rung.energy_wh, "covers": "+".join(rung.covers),
-                     "workload": None, "source": None, "reason": rung.reason})  # fmt: skip
-        rows += [
-            {"boundary": rung.boundary, "subject": point.subject, "ours": False,
-             "energy_wh": point.value, "covers": point.boundary_as_published,
-             "workload": point.workload, "source": point.source, "reason": None}
-            for point in rung.comparable
-        ]  # fmt: skip
-    frame = pd.DataFrame(rows)
+    frame = frames.ladder_rows(rungs)
     theme.chart(ladder.boundary_ladder(frame),
                 "Energy of this request up to each boundary, beside published figures", frame,
                 "boundary-ladder")  # fmt: skip
@@ -135,14 +120,62 @@ def _regions(database: Database, choice: Choice, key: str) -> None:
                 rows[columns], "by-region")  # fmt: skip
 
 
+def _hours(made: Footprint, choice: Choice) -> None:
+    """Region × hour: of the zones whose hours the reader has; the others by their year."""
+    st.subheader("By region and hour of the day")
+    st.caption(
+        "Hourly carbon intensity is licensed data: none is shipped, and no shape of a day is made "
+        "up. Add yours; the file is read in memory and not kept. Hours are UTC."
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        kind = choose("kind of carbon intensity", "kind", {k: k for k in KINDS}, KINDS[0])
+        files = st.file_uploader(
+            "hourly carbon intensity (CSV)", ["csv"], accept_multiple_files=True, key="hourly",
+            help="Exports of Electricity Maps, Great Britain's system operator or WattTime, or a "
+                 "time and carbon_intensity of the zone chosen in the sidebar.",
+        )  # fmt: skip
+    series: dict[str, HourlySeries] = {}
+    for file in files or ():
+        try:
+            text = file.getvalue().decode("utf-8-sig")
+            series |= read_text_by_zone(file.name, text, choice.scenario.zone, kind)
+        except UnicodeDecodeError:
+            st.warning(f"{theme.text(file.name)}: not UTF-8 text")
+        except InputError as error:
+            st.warning(theme.text(error))
+    if made.energy is None:
+        st.info("The energy of this request is not known.")
+        return
+    zones = list(dict.fromkeys((*series, *REGIONS)))
+    scenario = replace(choice.scenario, zone=None, kind=kind)
+    try:
+        rows = _by_hour(made.energy, scenario, zones, series)
+    except InputError as error:
+        st.warning(theme.text(error))
+        return
+    theme.chart(hours.region_hours(rows),
+                "Carbon of one request by region and hour of the day; the first column is the mean",
+                rows, "region-hours")  # fmt: skip
+    lacking = rows[rows["reason"].notna()]
+    for reason, group in lacking.groupby("reason", sort=False):
+        st.markdown(f"* {theme.text(', '.join(group['zone']))}: {theme.text(reason)}")
+
+
+def _same_series(series: HourlySeries) -> tuple[object, ...]:
+    return (series.source, series.kind, hash(tuple(series.values.items())))
+
+
+@st.cache_data(show_spinner=False, max_entries=16, hash_funcs={
+    EnergyInput: repr, Scenario: repr, HourlySeries: _same_series})  # fmt: skip
+def _by_hour(
+    energy: EnergyInput, scenario: Scenario, zones: list[str], series: dict[str, HourlySeries]
+) -> pd.DataFrame:
+    return region_hours(energy, scenario, zones, series)
+
+
 def _shares(made: Footprint) -> None:
     st.subheader("Where the width comes from")
-    rows = [
-        {"quantity": PARTS[name][0], "input": part, "share": share}
-        for name, parts in made.variance_shares.items() if name in PARTS
-        for part, share in parts
-    ]  # fmt: skip
-    frame = pd.DataFrame(rows, columns=["quantity", "input", "share"])
+    frame = frames.share_rows(made)
     theme.chart(ladder.variance_shares(frame), "Inputs with the largest share of the variance",
                 frame, "variance-shares")  # fmt: skip
 

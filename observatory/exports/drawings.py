@@ -13,10 +13,12 @@ from observatory import answers
 from observatory.answers import Estimate
 from observatory.errors import InputError, UnknownNameError
 from observatory.exports import frames
-from observatory.figures import bills, ladder, phases, runtime, tradeoff
+from observatory.figures import bills, hours, ladder, phases, runtime, tradeoff
 from observatory.figures.naming import names
 from observatory.footprint import FactorTable, Footprint, Scenario
 from observatory.footprint.comparison import Change
+from observatory.footprint.hourly import HourlySeries
+from observatory.footprint.region_hours import region_hours
 from observatory.records import Workload
 from observatory.tradeoffs import Limits
 from observatory.tradeoffs import frontier as ask_frontier
@@ -42,6 +44,7 @@ class Ask:
     limits: Limits = field(default_factory=Limits)
     group: str | None = None  #: part of the name of a frontier's group
     zones: tuple[str, ...] = ()  #: of the figures by region; the scenario's is `scenario.zone`
+    series: Mapping[str, HourlySeries] = field(default_factory=dict)  #: hours, by zone
     factors: FactorTable | None = None
 
 
@@ -153,6 +156,16 @@ def _regions(column: str, quantity: str) -> Callable[[Engine, Ask], go.Figure]:
     return make
 
 
+def _region_hours(engine: Engine, ask: Ask) -> go.Figure:
+    if not ask.series:
+        raise InputError("region-hours needs hours: give --hourly-intensity [ZONE=]FILE; "
+                         "regions-carbon shows the year")  # fmt: skip
+    energy = answers.energy_inputs(engine, ask.workload, None, [_one(engine, ask)])[0][1]
+    zones = ask.zones or tuple(dict.fromkeys((*ask.series, *frames.REGIONS)))
+    rows = region_hours(energy, replace(ask.scenario, zone=None), zones, ask.series, ask.factors)
+    return hours.region_hours(rows)
+
+
 def _ratios(engine: Engine, ask: Ask) -> go.Figure:
     if not 2 <= len(ask.keys) <= 4:
         raise InputError("ratios are of two to four configurations: give --configuration for each, "
@@ -202,6 +215,7 @@ DRAWINGS: Mapping[str, Drawing] = {
         Drawing("regions-carbon", "CO2e of one request by region",
                 _regions("co2e_operational_g", "co2e_g")),
         Drawing("regions-water", "water of one request by region", _regions("water_l", "water_l")),
+        Drawing("region-hours", "CO2e of one request by region and hour of day", _region_hours),
         Drawing("ratios", "bills of configurations as paired ratios to the first", _ratios),
     )
 }  # fmt: skip

@@ -150,12 +150,15 @@ def wue_series(annual_wue: float, weather: HourlySeries) -> HourlySeries:
 
 @dataclass(frozen=True, slots=True)
 class HourlyBill:
-    """Sums over hours, and how many hours came from which level, by quantity."""
+    """Sums over hours, and how many hours came from which level, by quantity.
+
+    A bill is None where its factor is known neither by the hour nor for the year.
+    """
 
     it_energy_j: float
-    co2e_operational_g: float
-    water_on_site_l: float
-    water_off_site_l: float
+    co2e_operational_g: float | None
+    water_on_site_l: float | None
+    water_off_site_l: float | None
     levels: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
@@ -172,17 +175,19 @@ def bill_hours(
     """
     hours = sorted(it_energy_j)
     joules = np.array([it_energy_j[h] for h in hours])
-    at = {
-        name: at_hours(hours, series, annual)
-        for name, (series, annual) in (
-            ("carbon_intensity", intensity), ("wue", wue), ("ewif", ewif),
-        )
-    }  # fmt: skip
     facility = joules * pue
+    asked = {
+        "carbon_intensity": (intensity, facility, carbon.operational_g),
+        "wue": (wue, joules, water.on_site_l),
+        "ewif": (ewif, facility, water.off_site_l),
+    }
+    sums: dict[str, float | None] = dict.fromkeys(asked)
+    levels: dict[str, Mapping[str, int]] = {}
+    for name, ((series, annual), energy, formula) in asked.items():
+        if series is not None or annual is not None:
+            found = at_hours(hours, series, annual)
+            sums[name] = float(np.sum(formula(energy, np.array(found.values))))
+            levels[name] = found.counts()
     return HourlyBill(
-        float(joules.sum()),
-        float(carbon.operational_g(facility, np.array(at["carbon_intensity"].values)).sum()),
-        float(water.on_site_l(joules, np.array(at["wue"].values)).sum()),
-        float(water.off_site_l(facility, np.array(at["ewif"].values)).sum()),
-        {name: found.counts() for name, found in at.items()},
+        float(joules.sum()), sums["carbon_intensity"], sums["wue"], sums["ewif"], levels
     )

@@ -16,7 +16,8 @@ from observatory.footprint.detail import footprint
 from observatory.footprint.energy import J_PER_WH, EnergyInput
 from observatory.footprint.factors import FactorTable, load_factors, read_text
 from observatory.footprint.hourly import HourlySeries, wue_series
-from observatory.footprint.readers import read_intensity, read_weather
+from observatory.footprint.intensity_files import read_intensity
+from observatory.footprint.readers import read_weather
 from observatory.footprint.resolve import resolve
 from observatory.footprint.result import Footprint
 from observatory.footprint.scenario import Scenario, scenario_from

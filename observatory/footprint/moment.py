@@ -9,7 +9,8 @@ from pathlib import Path
 from observatory.errors import InputError
 from observatory.footprint.factors import FactorTable
 from observatory.footprint.hourly import HourlySeries, at_hours, wue_series
-from observatory.footprint.readers import Scarcity, read_intensity, read_weather
+from observatory.footprint.intensity_files import read_intensity
+from observatory.footprint.readers import Scarcity, read_weather
 from observatory.footprint.resolve import resolve
 from observatory.footprint.scenario import Scenario
 from observatory.footprint.zones import chain, zones

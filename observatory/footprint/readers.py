@@ -1,4 +1,4 @@
-"""Readers of a user's own files: hourly carbon intensity, weather, and an AWARE download.
+"""Readers of a user's own files: weather, an AWARE download, and what readers of CSV share.
 
 Pure: text in, values out. Every file is refused with one line that names its line and what to do.
 """
@@ -18,35 +18,10 @@ from observatory.footprint.factors import UNITS, read_text
 from observatory.footprint.hourly import HourlySeries, series_of
 from observatory.footprint.zones import resolve_zone
 
-TIME_COLUMNS = ("datetime", "datetime (utc)", "timestamp", "time", "hour", "date")
-INTENSITY_COLUMNS = ("carbon_intensity", "carbon intensity", "intensity", "ci")
+TIME_COLUMNS = ("datetime", "datetime (utc)", "timestamp", "point_time", "time", "hour", "date")
+#: (line, cells) of each row
+Rows = list[tuple[int, list[str]]]
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-
-
-def read_intensity(
-    path: Path, kind: str | None = None, unit: str = "gCO2e/kWh", timezone: str | None = None
-) -> HourlySeries:
-    """Hourly carbon intensity from a CSV with a time column and a value column.
-
-    Headers of Electricity Maps exports are understood: their `(direct)` and `(life cycle)` columns
-    set the kind; where a file has both, `kind` must choose. Times without an offset need `timezone`
-    (`UTC`, `Europe/Paris`), unless the column says UTC. Raises InputError.
-    """
-    name, header, rows = _table(path)
-    column, found = _intensity_column(name, header, kind)
-    if unit not in UNITS["gCO2e/kWh"]:
-        raise InputError(f"{name}: unknown unit {unit!r}: one of {', '.join(UNITS['gCO2e/kWh'])}")
-    scale = UNITS["gCO2e/kWh"][unit]
-    times = _times(name, header, rows, timezone)
-    pairs = []
-    for (line, row), moment in zip(rows, times, strict=True):
-        value = _number(row[column], f"{name}:{line}", header[column])
-        if value is None:
-            continue
-        if value < 0:
-            raise InputError(f"{name}:{line}: carbon intensity {value:g} is negative")
-        pairs.append((moment, value * scale))
-    return series_of(pairs, "carbon_intensity", "gCO2e/kWh", name, found)
 
 
 def read_weather(path: Path, timezone: str | None = None) -> HourlySeries:
@@ -55,9 +30,9 @@ def read_weather(path: Path, timezone: str | None = None) -> HourlySeries:
     From a column `wet_bulb_f` or `wet_bulb_c`, or from `temperature_c` and `relative_humidity`
     (percent) by Stull 2011. Raises InputError.
     """
-    name, header, rows = _table(path)
+    name, header, rows = csv_rows(path)
     lower = [h.lower() for h in header]
-    times = _times(name, header, rows, timezone)
+    times = times_of(name, header, rows, timezone)
     pairs = []
     for (line, row), moment in zip(rows, times, strict=True):
         value = _wet_bulb_f(lower, row, f"{name}:{line}")
@@ -80,7 +55,7 @@ def wet_bulb_stull_c(temperature_c: float, humidity_percent: float) -> float:
 
 def _wet_bulb_f(header: list[str], row: list[str], where: str) -> float | None:
     def cell(column: str) -> float | None:
-        return _number(row[header.index(column)], where, column)
+        return number_of(row[header.index(column)], where, column)
 
     if "wet_bulb_f" in header:
         return cell("wet_bulb_f")
@@ -125,7 +100,7 @@ def read_aware(path: Path) -> Scarcity:
     Non-irrigation factors are taken, because a data centre is not a farm. Zones are alpha-2 or
     alpha-3 countries; finer rows that are no zone here are kept under their own name.
     """
-    name, header, rows = _table(path)
+    name, header, rows = csv_rows(path)
     months = [f"cf_non_irri_{month}" for month in MONTHS]
     missing = {"zone", "cf_non_irri_yearly", "unit"} - set(header)
     if missing:
@@ -139,8 +114,8 @@ def read_aware(path: Path) -> Scarcity:
         if cell["unit"] not in UNITS["L world-eq/L"]:
             raise InputError(f"{where}: unknown unit {cell['unit']!r} of a scarcity factor")
         zone = _zone_or_name(cell["zone"])
-        year = _number(cell["cf_non_irri_yearly"], where, "cf_non_irri_yearly")
-        values = [_number(cell.get(month, ""), where, month) for month in months]
+        year = number_of(cell["cf_non_irri_yearly"], where, "cf_non_irri_yearly")
+        values = [number_of(cell.get(month, ""), where, month) for month in months]
         known = [v for v in (year, *values) if v is not None]
         if any(v < 0 for v in known):
             raise InputError(f"{where}: a scarcity factor is negative")
@@ -159,53 +134,33 @@ def _zone_or_name(text: str) -> str:
         return text
 
 
-def _table(path: Path) -> tuple[str, list[str], list[tuple[int, list[str]]]]:
-    reader = csv.reader(read_text(path).splitlines())
+def csv_rows(path: Path) -> tuple[str, list[str], Rows]:
+    """(name, header, (line, cells) of each row that is not empty). Raises InputError."""
+    return str(path), *rows_of_text(str(path), read_text(path))
+
+
+def rows_of_text(name: str, text: str) -> tuple[list[str], Rows]:
+    """Header and rows of the text of a CSV called `name`. Raises InputError as `csv_rows` does."""
+    reader = csv.reader(text.splitlines())
     header = [cell.strip() for cell in next(reader, [])]
     if not header:
-        raise InputError(f"{path} is empty")
+        raise InputError(f"{name} is empty")
     rows = []
     for row in reader:
         if not any(cell.strip() for cell in row):
             continue
         if len(row) != len(header):
             raise InputError(
-                f"{path}:{reader.line_num}: {len(row)} columns, the header has {len(header)}"
+                f"{name}:{reader.line_num}: {len(row)} columns, the header has {len(header)}"
             )
         rows.append((reader.line_num, [cell.strip() for cell in row]))
     if not rows:
-        raise InputError(f"{path} has a header and no rows")
-    return str(path), header, rows
+        raise InputError(f"{name} has a header and no rows")
+    return header, rows
 
 
-def _intensity_column(name: str, header: list[str], kind: str | None) -> tuple[int, str | None]:
-    found: dict[str | None, int] = {}
-    for i, cell in enumerate(header):
-        text = cell.lower().replace("₂", "2")
-        if not text.startswith(INTENSITY_COLUMNS):
-            continue
-        if "direct" in text:
-            found["average-direct"] = i
-        elif "life" in text or "lca" in text:
-            found["average-lifecycle"] = i
-        else:
-            found[None] = i
-    if not found:
-        raise InputError(f"{name}: no column carbon_intensity among {', '.join(header)}")
-    if kind in found:
-        return found[kind], kind
-    if None in found:
-        return found[None], kind
-    if kind is None and len(found) == 1:
-        ((only, column),) = found.items()
-        return column, only
-    have = ", ".join(str(k) for k in found)
-    raise InputError(f"{name}: carbon intensity of kinds {have}: say which with --kind")
-
-
-def _times(
-    name: str, header: list[str], rows: list[tuple[int, list[str]]], timezone: str | None
-) -> list[datetime]:
+def times_of(name: str, header: list[str], rows: Rows, timezone: str | None) -> list[datetime]:
+    """The time of each row. Raises InputError for one without offset where `timezone` is None."""
     lower = [cell.lower() for cell in header]
     column = next((lower.index(c) for c in TIME_COLUMNS if c in lower), None)
     if column is None:
@@ -244,7 +199,8 @@ def _timezone(name: str | None) -> ZoneInfo | None:
         raise InputError(f"unknown timezone {name!r}: such as UTC or Europe/Paris") from error
 
 
-def _number(text: str, where: str, column: str) -> float | None:
+def number_of(text: str, where: str, column: str) -> float | None:
+    """The finite number of a cell, None for an empty one. Raises InputError."""
     if text == "":
         return None
     try:

@@ -46,6 +46,8 @@ COSTS = ("runtime_s", "energy_j", "co2e_g", "co2e_total_g", "water_l", "cost_usd
 @click.option("--max-ttft", type=float, metavar="S", help="`frontier`: leave out slower tokens.")
 @click.option("--max-tpot", type=float, metavar="S", help="`frontier`: leave out slower tokens.")
 @click.option("--budget", type=float, metavar="COST", help="`frontier`: leave out dearer requests.")
+@click.option("--hourly-intensity", "intensity", multiple=True, metavar="[ZONE=]FILE",
+              help="`region-hours`: CSV of hourly carbon intensity (repeatable).")  # fmt: skip
 @options.workload
 @click.option("--zone", "zones", multiple=True,
               help="Grid zone, such as FRA. Repeatable for figures by region.")  # fmt: skip
@@ -105,10 +107,12 @@ def ask_of(engine: Engine, given: dict[str, Any], factors: FactorTable) -> Ask:
     from observatory import answers
     from observatory.exports.drawings import Ask
     from observatory.footprint import Scenario
+    from observatory.footprint.intensity_files import read_by_zone
     from observatory.tradeoffs import Limits
 
     for flag in ("prompt", "output", "batch"):
         options.at_least_one(f"--{flag}", given[flag])
+    series = read_by_zone(given["intensity"], given["kind"])
     usual = answers.covered_request(engine)
     asked = Workload.request(given["prompt"] or usual[0], given["output"] or usual[1],
                              given["batch"])  # fmt: skip
@@ -120,5 +124,5 @@ def ask_of(engine: Engine, given: dict[str, Any], factors: FactorTable) -> Ask:
         configuration_keys(engine, given["named"]),
         given["cost"], given["lane"], given["imported"], given["mix_lanes"],
         Limits(given["max_ttft"], given["max_tpot"], None, given["budget"]),
-        given["group"], zones, factors,
+        given["group"], zones, series, factors,
     )  # fmt: skip

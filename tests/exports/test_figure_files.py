@@ -29,6 +29,15 @@ NEEDS = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module", autouse=True)
+def hours(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A file of hours for the figure that needs one."""
+    path = tmp_path_factory.mktemp("hours") / "fra.csv"
+    rows = "".join(f"2025-06-01T{h:02d}:00Z,{50 + h}\n" for h in range(24))
+    path.write_text("datetime,carbon_intensity\n" + rows)
+    NEEDS["region-hours"] = ["--hourly-intensity", f"FRA={path}", "--kind", "average-lifecycle"]
+
+
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("figures") / "o.db"
@@ -57,6 +66,8 @@ def test_every_figure_is_in_paper_style_with_units(
     assert made["data"] and layout["width"] == 326  # 3.4 inches
     assert (layout["paper_bgcolor"], layout["plot_bgcolor"]) == ("white", "white")
     axes = [layout["xaxis"], layout["yaxis"]]
+    if name == "region-hours":  # its unit stands at the colour bar
+        axes.append(made["data"][0]["colorbar"])
     assert any("(" in axis["title"].get("text", "") or "Ratio" in axis["title"].get("text", "")
                for axis in axes)  # fmt: skip
     drawn = set(re.findall(r'"color": ?"(#[0-9A-F]{6})"', json.dumps(made["data"]), re.I))
@@ -78,6 +89,18 @@ def test_the_paper_has_the_page_s_numbers(database: Path, tmp_path: Path) -> Non
     rows = answers.idealized(open_read_only(database), "Pythia-160M")
     rows = rows[rows["phase"] == "decode"].sort_values("context_tokens")
     assert measured["y"] == pytest.approx(list(rows["runtime_s"] / rows["output_tokens"]))
+
+
+def test_the_heat_map_is_by_hour_and_holds_nothing_where_no_hour_is_known(
+    database: Path, tmp_path: Path
+) -> None:
+    (heat,) = spec(database, tmp_path, "region-hours")["data"]
+    assert heat["type"] == "heatmap" and heat["x"] == ["mean", *(f"{h:02d}" for h in range(24))]
+    rows = dict(zip(heat["y"], heat["z"], strict=True))
+    assert all(v is not None for v in rows["France"])
+    assert rows["Poland"][0] is not None and set(rows["Poland"][1:]) == {None}
+    ratio = 10 ** (rows["France"][24] - rows["France"][1])
+    assert ratio == pytest.approx(73 / 50)
 
 
 def test_width_of_a_page_and_unknown_width(database: Path, tmp_path: Path) -> None:
@@ -106,6 +129,7 @@ def test_list_needs_no_database(capsys: pytest.CaptureFixture[str]) -> None:
         ([], "name a figure"),
         (["decode", "--out", "x.bmp"], ".bmp is none of"),
         (["money"], "no price"),
+        (["region-hours"], "needs hours"),
         (["ladder"], "give --zone"),
         (["ratios"], "two to four configurations"),
         (["frontier"], "needs --lane"),

@@ -17,9 +17,9 @@ from observatory.footprint.hourly import (
     series_of,
     wue_series,
 )
+from observatory.footprint.intensity_files import read_intensity
 from observatory.footprint.readers import (
     read_aware,
-    read_intensity,
     read_weather,
     wet_bulb_stull_c,
 )
