@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help benchmark test test-all dashboard bench lint docs screenshots clean
+.PHONY: help benchmark campaign test test-all dashboard bench lint docs screenshots clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be made
@@ -30,6 +30,9 @@ $(VENV)/.test: $(BIN)/python pyproject.toml constraints/cpu.txt
 
 benchmark: $(VENV)/.benchmark  ## measure on this machine and store the answer (ARGS="--model …")
 	$(BIN)/run-benchmark $(ARGS)
+
+campaign: $(VENV)/.benchmark  ## the GPU campaign, in pieces under ten minutes (ARGS=--dry-run)
+	$(BIN)/run-benchmark campaign results/campaigns/gpu.yaml $(ARGS)
 
 dashboard: $(VENV)/.dashboard  ## look at the database in a browser
 	$(BIN)/observatory dashboard --published $(ARGS)

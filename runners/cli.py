@@ -14,6 +14,7 @@ import click
 from observatory import __version__
 from observatory.cli import run
 from observatory.verbs import options
+from runners.campaign import campaign
 
 if TYPE_CHECKING:
     pass
@@ -223,6 +224,9 @@ def probe(json_: bool) -> int:
     else:
         print_probe(found)
     return 0
+
+
+run_benchmark.add_command(campaign)
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from observatory.records import Window
+from observatory.records import Phase, Window
 from observatory.statistics import coefficient_of_variation, t_interval
 from runners.plan import Point
 from runners.profiles import Profile, WarmUp
@@ -27,6 +27,9 @@ MOST_ITERATIONS = 1_000_000
 #: Wall time and the device's own may differ by this much; beyond it a synchronisation is missing,
 #: or the host keeps the device waiting outside the timed iterations.
 DEVICE_CLOCK_REL = 0.02
+
+#: Ticks of the energy counter in a window of the anchor, as in the quick profile (METHOD §3).
+ANCHOR_TICKS = 20
 
 #: Below this share of the CPU time that its threads could have had, a neighbour was busy.
 LEAST_CPU_SHARE = 0.95
@@ -58,6 +61,12 @@ class Timed:
     def duration_s(self) -> float:
         """Wall time."""
         return (self.end_ns - self.start_ns) / 1e9
+
+
+def anchor_window_s(profile: Profile, tick_s: float | None) -> float:
+    """How long a window of the anchor lasts: it shows drift of time, not joules, so the time-only
+    length does, and as many ticks as the quick profile asks for. `tick_s` None: no joules here."""
+    return max(profile.time_window_s, ANCHOR_TICKS * (tick_s or 0.0))
 
 
 class WorkerError(Exception):
@@ -213,11 +222,15 @@ class Protocol:
         """Whether joules are measured here: an estimate needs no longer windows than the time."""
         return self.meter.facts is not None and self.meter.facts.provenance == "measured"
 
-    def target_s(self) -> float:
-        """Window length: by the sensor's tick where joules are measured, else by time alone."""
+    def target_s(self, point: Point | None = None) -> float:
+        """Window length: by the sensor's tick where joules are measured, else by time alone; of an
+        anchor as `anchor_window_s` says."""
         facts = self.meter.facts
         measured = facts is not None and self.counts_joules()
-        return self.profile.window_target_s((facts.tick_s or 0.0) if facts and measured else None)
+        tick_s = (facts.tick_s or 0.0) if facts and measured else None
+        if point is not None and point.phase == Phase.ANCHOR:
+            return anchor_window_s(self.profile, tick_s)
+        return self.profile.window_target_s(tick_s)
 
     def measure_tick(self, process: Measured, point: Point, seconds: float = 2.0) -> None:
         """Let the meter measure its tick while the device is busy with `point`."""
@@ -239,7 +252,7 @@ class Protocol:
         `first` is the index of the first window (resume). Raises WorkerError.
         """
         prepared = process.prepare(point, self.profile.warm_up)
-        target_s = self.target_s()
+        target_s = self.target_s(point)
         iterations = iterations_for(target_s, prepared.pass_s)
         done: list[Window] = []
         while True:

@@ -17,10 +17,10 @@ BEGIN, END = "<!-- help -->\n", "<!-- /help -->\n"
 
 
 def help_text() -> str:
-    """The help of `run-benchmark` and of its `probe`, 96 columns wide."""
+    """The help of `run-benchmark` and of its commands, 96 columns wide."""
     parts = []
-    for name, command in (("run-benchmark", run_benchmark),
-                          ("run-benchmark probe", run_benchmark.commands["probe"])):  # fmt: skip
+    own = {f"run-benchmark {name}": one for name, one in sorted(run_benchmark.commands.items())}
+    for name, command in {"run-benchmark": run_benchmark, **own}.items():
         context = click.Context(command, info_name=name, max_content_width=96, terminal_width=96)
         parts.append(f"```text\n{command.get_help(context)}\n```\n")
     return "\n".join(parts)

@@ -1,0 +1,170 @@
+"""How long a campaign will take on a device, before anything is measured there, or anything at all.
+
+Times are those of `runners.expect`: FLOPs and bytes at a share of nominal peaks, launch cost, the
+profile's windows. They are sums over the cells, and rough.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from observatory.catalog import hardware
+from observatory.records import Device, Phase
+from observatory.units import show
+from observatory.verbs import options
+from observatory.verbs.tables import print_table
+from runners import expect
+from runners.campaign_file import Part
+from runners.devices import Chosen
+from runners.memory import refusal
+from runners.models import ResolvedModel, resolve
+from runners.plan import Plan
+from runners.profiles import Profile, profile_named
+from runners.protocol import anchor_window_s
+from runners.request import make_plan
+
+#: Tick of the energy counter that windows are foreseen for: the slowest of NVIDIA's, METHOD §3.
+TICK_S = 0.1
+#: The machine's peaks and the sensor's tick, once a run, rounded up.
+PROBING_S = {"quick": 5.0, "standard": 8.0, "publishable": 12.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell with its expected seconds over all processes, or why it will be refused."""
+
+    part: str
+    profile: str
+    model: str
+    phase: str
+    prompt_tokens: int | None
+    context_tokens: int | None
+    output_tokens: int | None
+    batch: int
+    processes: int
+    expected_s: float
+    refused: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A whole campaign on one device; `parts_s` with loading, idle baselines and anchors."""
+
+    device: str
+    cells: tuple[Cell, ...]
+    parts_s: dict[str, float]
+
+    @property
+    def total_s(self) -> float:
+        """All parts."""
+        return sum(self.parts_s.values())
+
+
+def expectations(parts: list[Part], device: str | None) -> Expected:
+    """What the parts will take on an accelerator of the catalogue, or on the device that is here.
+
+    Raises InputError, UnknownNameError.
+    """
+    from runners.benchmark import prepare
+    from runners.environment import nvidia_devices
+
+    cells: list[Cell] = []
+    parts_s: dict[str, float] = {}
+    name = device or "this machine"
+    here = [] if device is not None else nvidia_devices()
+    room: int | None
+    for part in parts:
+        if device is not None:
+            chosen, room = catalogue_device(device)
+            plan, models = make_plan(part.request, chosen, 1, resolve, room)
+            speed = expect.nominal_speed(chosen, 1)
+            name = chosen.accelerator.name if chosen.accelerator else device
+        else:
+            plan, models, machine = prepare(part.request, here)
+            room, speed = machine.available_bytes(), machine.speed
+            name = machine.device.accelerator.name if machine.device.accelerator else "cpu"
+        made = part_cells(part.label, plan, models, speed, room)
+        cells += made
+        refused = sum(cell.expected_s for cell in made if cell.refused)
+        parts_s[part.label] = part_s(plan, models, speed) - refused
+    return Expected(name, tuple(cells), parts_s)
+
+
+def catalogue_device(name: str) -> tuple[Chosen, int]:
+    """An accelerator of the catalogue as if it were here and empty, and its memory in bytes."""
+    card = hardware.lookup(name)
+    room = round(card.memory_bytes)
+    return Chosen("cuda", Device(0, "cuda", card.name, memory_bytes=room)), room
+
+
+def part_cells(
+    label: str, plan: Plan, models: dict[str, ResolvedModel], speed: expect.Speed,
+    room: int | None,
+) -> list[Cell]:  # fmt: skip
+    """The working cells of a part."""
+    profile = profile_named(plan.profile)
+    window_s = profile.window_target_s(TICK_S)
+    cells = []
+    for target in plan.targets:
+        architecture = models[target.model].architecture
+        for point in target.points:
+            if point.role in ("idle", "anchor"):
+                continue
+            each_s = expect.cell_s(architecture, target, point, speed, profile, window_s)
+            work = point.workload
+            cells.append(
+                Cell(label, plan.profile, target.model, str(point.phase), work.prompt_tokens,
+                     work.context_tokens, work.output_tokens, work.batch, plan.processes,
+                     plan.processes * each_s, refusal(architecture, target, point, room))
+            )  # fmt: skip
+    return cells
+
+
+def part_s(plan: Plan, models: dict[str, ResolvedModel], speed: expect.Speed) -> float:
+    """Expected seconds of a part: its cells, anchors, idle baselines, loading, and the machine's
+    peaks and the sensor's tick, once."""
+    profile = profile_named(plan.profile)
+    total = PROBING_S[profile.name]
+    for target in plan.targets:
+        architecture = models[target.model].architecture
+        total += plan.processes * expect.load_s(architecture, target)
+        for point in target.points:
+            repeats = 1 if point.phase == Phase.IDLE else plan.processes
+            window_s = _window_s(profile, str(point.phase))
+            total += repeats * expect.cell_s(architecture, target, point, speed, profile, window_s)
+    return total
+
+
+def _window_s(profile: Profile, phase: str) -> float:
+    if phase == Phase.ANCHOR:
+        return anchor_window_s(profile, TICK_S)
+    return profile.window_target_s(TICK_S)
+
+
+def print_expectations(found: Expected, as_json: bool) -> None:
+    """The cells, the parts and the sum."""
+    if as_json:
+        options.print_json({
+            "device": found.device, "expected_s": found.total_s, "parts_s": found.parts_s,
+            "cells": [_plain(cell) for cell in found.cells],
+        })  # fmt: skip
+        return
+    print_table(
+        f"{len(found.cells)} cells on {found.device}",
+        ["part", "phase", "#p", "#c", "#o", "#B", "#processes", "#expected"],
+        [
+            [c.part, c.phase, c.prompt_tokens, c.context_tokens, c.output_tokens, c.batch,
+             c.processes, "refused" if c.refused else show(c.expected_s, "runtime_s", 3)]
+            for c in found.cells
+        ],
+        [f"{c.part} {c.phase} B={c.batch}: refused: {c.refused}" for c in found.cells if c.refused]
+        + [f"part {name}: {seconds / 60:.1f} min with loading, idle baselines and anchors"
+           for name, seconds in found.parts_s.items()]
+        + [f"about {found.total_s / 60:.1f} min in all (from nominal speeds and the profiles' "
+           "least windows: rough)"],
+    )  # fmt: skip
+
+
+def _plain(cell: Cell) -> dict[str, Any]:
+    return {name: getattr(cell, name) for name in Cell.__slots__}
