@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, func, select
 
-from observatory.answers.names import label
+from observatory.answers.names import FACTS, label, labels
 from observatory.answers.tables import summary
 from observatory.derive import plain_rows
 from observatory.fitting import DEFAULT_RECIPE
@@ -24,17 +24,20 @@ def fits(
     quantity: str | None = "runtime_s",
     keys: Sequence[str] | None = None,
     recipe: str | None = DEFAULT_RECIPE,
+    parameters: bool = True,
+    first: int | None = None,
 ) -> pd.DataFrame:
     """Fits with the names of their configurations (only those of `keys`, where given);
-    `parameters` as a plain dict.
+    `parameters` as a plain dict, left out where not asked for; only the `first` so many rows.
 
     Of the recipe that everything is answered with; with `recipe` None, also those that were stored
     beside it.
     """
     f, c, m = schema.fit, schema.configuration, schema.model
     facts = [column for column in c.c if column.key not in ("key", "model_key")]
+    wanted = [column for column in f.c if parameters or column.key != "parameters"]
     query = (
-        select(m.c.name.label("model"), f, *facts)
+        select(m.c.name.label("model"), *wanted, *facts)
         .join(c, f.c.configuration_key == c.c.key)
         .join(m, c.c.model_key == m.c.key)
         .order_by(m.c.name, c.c.device_kind, c.c.dtype, c.c.threads, f.c.id)
@@ -45,25 +48,48 @@ def fits(
         query = query.where(f.c.configuration_key.in_(keys))
     if recipe is not None:
         query = query.where(f.c.recipe == recipe)
-    rows = reader.frame(engine, query)
-    rows.insert(1, "configuration", [label(row) for row in plain_rows(rows)])
+    rows = reader.frame(engine, query if first is None else query.limit(first))
+    rows.insert(1, "configuration", labels({name: rows[name].tolist() for name in FACTS}))
     return rows
+
+
+def fit_count(engine: Engine) -> int:
+    """How many fits are stored, of every quantity, with the recipe that everything is answered
+    with."""
+    f = schema.fit
+    query = select(func.count()).select_from(f).where(f.c.recipe == DEFAULT_RECIPE)
+    with engine.connect() as connection:
+        return int(connection.execute(query).scalar_one())
 
 
 def models(engine: Engine) -> list[str]:
     """Names of the models that have a fit."""
-    return sorted(set(fits(engine)["model"]))
+    f, c, m = schema.fit, schema.configuration, schema.model
+    query = (
+        select(m.c.name)
+        .join(c, c.c.model_key == m.c.key)
+        .join(f, f.c.configuration_key == c.c.key)
+        .where(f.c.quantity == "runtime_s", f.c.recipe == DEFAULT_RECIPE)
+        .distinct()
+    )
+    with engine.connect() as connection:
+        return sorted(str(name) for name in connection.execute(query).scalars())
 
 
 def covered_request(engine: Engine) -> tuple[int, int]:
     """A request that every fit covers: 128 prompt and 64 output tokens, or less if need be."""
-    rows = fits(engine)
+    f = schema.fit
+    query = select(
+        func.count(), func.max(f.c.prompt_min), func.min(f.c.prompt_max), func.min(f.c.output_max),
+        func.min(f.c.context_max),
+    ).where(f.c.quantity == "runtime_s", f.c.recipe == DEFAULT_RECIPE)  # fmt: skip
+    with engine.connect() as connection:
+        n, shortest, longest, most, room = connection.execute(query).one()
     prompt, output = DEFAULT_REQUEST
-    if rows.empty:
+    if not n:
         return prompt, output
-    prompt = max(min(prompt, int(rows["prompt_max"].min())), int(rows["prompt_min"].max()))
-    room = int(rows["context_max"].min()) - prompt + 1
-    return prompt, max(1, min(output, int(rows["output_max"].min()), room))
+    prompt = max(min(prompt, int(longest)), int(shortest))
+    return prompt, max(1, min(output, int(most), int(room) - prompt + 1))
 
 
 def idealized(

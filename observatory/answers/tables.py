@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 from sqlalchemy import Engine, Integer, bindparam, func, select, text
 
-from observatory.answers.names import label
+from observatory.answers.names import FACTS, labels
 from observatory.capability.known import beside
-from observatory.derive import plain_rows
 from observatory.store import reader, schema
 
 
@@ -78,19 +77,47 @@ def summary(
     return rows if phase is None else rows[rows["phase"] == phase]
 
 
-def findings(engine: Engine) -> pd.DataFrame:
-    """What is wrong with which row, why, and what to do."""
-    return pd.read_sql_query(text("SELECT * FROM v_findings ORDER BY rule, subject_id"), engine)
+def findings(engine: Engine, first: int | None = None) -> pd.DataFrame:
+    """What is wrong with which row, why, and what to do; all, or the `first` so many."""
+    query = "SELECT * FROM v_findings ORDER BY rule, subject_id"
+    if first is None:
+        return pd.read_sql_query(text(query), engine)
+    return pd.read_sql_query(text(f"{query} LIMIT :first").bindparams(first=first), engine)
 
 
-def configurations(engine: Engine) -> pd.DataFrame:
+def findings_by_rule(engine: Engine) -> pd.DataFrame:
+    """Rule and severity -> `n` rows that broke it, with the sentence and remedy of the first."""
+    f = schema.finding
+    counted = (
+        select(f.c.rule, f.c.severity, func.count().label("n"), func.min(f.c.id).label("first"))
+        .group_by(f.c.rule, f.c.severity)
+        .subquery()
+    )
+    query = (
+        select(counted.c.rule, counted.c.severity, counted.c.n, f.c.sentence, f.c.remedy)
+        .join(f, f.c.id == counted.c.first)
+        .order_by(counted.c.rule, counted.c.severity)
+    )
+    return reader.frame(engine, query)
+
+
+def configurations(
+    engine: Engine, keys: Sequence[str] | None = None, model: str | None = None
+) -> pd.DataFrame:
     """What was measured on which machine: one row for each configuration × machine, by model.
+
+    Of all, of the configurations `keys`, or of one model, by its name.
 
     Columns: the configuration's facts, `configuration` (in words), `cells`, `cells_ok`,
     `cells_failed`, `runs`, `first_utc`, `last_utc`, `points`, `windows`, `excluded`, `processes`.
     """
     r, c, s = schema.run, schema.cell, schema.summary
     k, m = schema.configuration, schema.model
+    chosen = select(k.c.key).join(m, k.c.model_key == m.c.key)
+    if keys is not None:
+        chosen = chosen.where(k.c.key.in_(list(keys)))
+    if model is not None:
+        chosen = chosen.where(m.c.name == model)
     by = (c.c.configuration_key, r.c.environment_key)
     asked = (
         select(
@@ -103,6 +130,7 @@ def configurations(engine: Engine) -> pd.DataFrame:
             func.max(r.c.started_utc).label("last_utc"),
         )
         .join(r, c.c.run_id == r.c.id)
+        .where(c.c.configuration_key.in_(chosen))
         .group_by(*by)
         .subquery()
     )
@@ -115,6 +143,7 @@ def configurations(engine: Engine) -> pd.DataFrame:
             func.sum(s.c.n_excluded).label("excluded"),
             func.max(s.c.n_processes).label("processes"),
         )
+        .where(s.c.configuration_key.in_(chosen))
         .group_by(s.c.configuration_key, s.c.environment_key)
         .subquery()
     )
@@ -134,7 +163,7 @@ def configurations(engine: Engine) -> pd.DataFrame:
         .order_by(m.c.name, asked.c.configuration_key, asked.c.environment_key)
     )  # fmt: skip
     rows = reader.frame(engine, query)
-    rows.insert(1, "configuration", [label(row) for row in plain_rows(rows)])
+    rows.insert(1, "configuration", labels({name: rows[name].tolist() for name in FACTS}))
     return rows
 
 

@@ -39,7 +39,6 @@ from observatory.tradeoffs.candidates import (
 )
 from observatory.tradeoffs.chances import Chances, Joined, shown
 
-
 MOST_POINTS = 150  #: of a group, on a page or in a terminal
 
 
