@@ -9,7 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboards import state
+from dashboards import ranges, state
 from dashboards.database import VARIABLE, Database, ObservatoryError, connect
 from dashboards.theme import nothing_yet, text
 
@@ -59,6 +59,9 @@ def _page(page: st.Page, database: Database) -> None:
         with st.container(key="scenario-line"):  # style.css keeps it in view
             unused = "*not used on this page:* " if page.title in WITHOUT_SCENARIO else ""
             st.caption(unused + choice.line())
+            told = None if unused else ranges.outside(database.requests(choice.workload))
+            if told is not None:
+                st.caption(told)
         page.run()
     except ObservatoryError as error:
         st.error(text(error), icon=":material/error:")

@@ -50,6 +50,13 @@ class Requests:
         """Mean of `values` (n,) over the requests."""
         return float(self.weights @ values)
 
+    def quantile(self, values: FloatArray, share: float) -> float:
+        """The smallest of `values` (n,) that `share` of the requests do not exceed."""
+        order = np.argsort(values, kind="stable")
+        reached = np.cumsum(self.count[order])
+        at = int(np.searchsorted(reached, share * reached[-1] * (1 - 1e-12)))
+        return float(values[order][at])
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -70,7 +77,8 @@ class RequestsEstimate:
     """Mean seconds of a request: summed over all, by moments, and with means plugged in.
 
     `plug_in_bias` is relative to the exact mean; `extrapolated_share` the share of requests outside
-    the measured ranges.
+    the measured ranges. `p50_s` and `p95_s` are percentiles over requests, each of its own time:
+    the smallest time that at least half, or 95 %, of them do not exceed.
     """
 
     requests: int
@@ -78,7 +86,11 @@ class RequestsEstimate:
     by_moments_s: float
     plug_in_s: float
     plug_in_bias: float
+    p50_s: float
+    p95_s: float
     extrapolated_share: float
+    mean_prompt: float
+    mean_output: float
     moments: Moments
 
 
@@ -100,7 +112,8 @@ def estimate_requests(fitted: Fit, requests: Requests, batch: int = 1) -> Reques
     plug_in = float(fitted.predict_many(mean_p, mean_o, batch).runtime_s)
     return RequestsEstimate(
         int(requests.count.sum()), exact, by_moments, plug_in, plug_in / exact - 1,
-        requests.mean(told.extrapolated.astype(np.float64)), found,
+        requests.quantile(told.runtime_s, 0.5), requests.quantile(told.runtime_s, 0.95),
+        requests.mean(told.extrapolated.astype(np.float64)), mean_p, mean_o, found,
     )  # fmt: skip
 
 
@@ -138,6 +151,6 @@ def _whole(
 ) -> int:
     fields = reader.fieldnames or []
     text = (row.get(fields[column]) or "").strip()
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise InputError(f"{path}, line {line}: {text!r} is no number of tokens (1 or more)")
     return int(text)

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
+from observatory.errors import InputError
 from observatory.records import Workload
 from observatory.units import largest, show, show_interval
-from observatory.verbs import billing, options
+from observatory.verbs import billing, options, traces
 from observatory.verbs.tables import legend, percent, print_table
 
 if TYPE_CHECKING:
     from observatory.answers import Estimate
+    from observatory.footprint import Footprint
 
 
 @click.command(name="estimate")
 @click.option("--model", help="Only this model, by the name it was measured under.")
+@click.option("--requests", "trace", type=click.Path(path_type=Path), metavar="CSV",
+              help="A log of requests (columns p,o) in place of one: mean, p50, p95, bias of "
+                   "plugged-in means.")  # fmt: skip
 @options.workload
 @billing.zone
 @billing.choices
@@ -25,16 +31,19 @@ if TYPE_CHECKING:
 @options.database
 @options.as_json
 def command(
-    model: str | None, prompt: int | None, output: int | None, batch: int, db: str, json_: bool,
+    model: str | None, trace: Path | None, prompt: int | None, output: int | None, batch: int,
+    db: str, json_: bool,
     factor_files: tuple[Path, ...], edition: str | None, **choices: Any,
 ) -> None:  # fmt: skip
     """Time, energy, carbon, water and money of one request, from the stored fits.
 
-    Without --prompt and --output the request is one that every fit covers. A request outside the
-    measured range is flagged.
+    Without --prompt and --output the request is one that every fit covers; with --requests it is
+    the mean request of a log. A request outside the measured range is flagged.
     """
     for name, value in (("--prompt", prompt), ("--output", output), ("--batch", batch)):
         options.at_least_one(name, value)
+    if trace is not None and (prompt is not None or output is not None):
+        raise InputError("give --requests, or --prompt and --output: not both")
 
     from observatory import answers
     from observatory.footprint import Scenario
@@ -44,6 +53,9 @@ def command(
     table = billing.table_of(factor_files, edition)
 
     engine = open_read_only(db)
+    if trace is not None:
+        traces.answer(engine, trace, scenario, model, batch, table, json_)
+        return
     usual = answers.covered_request(engine)
     request = Workload.request(prompt or usual[0], output or usual[1], batch)
     found = answers.estimate(engine, request, scenario, model, table)
@@ -78,7 +90,20 @@ def print_estimates(found: list[Estimate] | tuple[Estimate, ...]) -> None:
     print_bills(found)
 
 
-def print_bills(found: list[Estimate] | tuple[Estimate, ...]) -> None:
+class Billed(Protocol):
+    """What bills need of an estimate."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def footprints(self) -> tuple[Footprint, ...]: ...
+    @property
+    def energy_provenance(self) -> str | None: ...
+    @property
+    def energy_method(self) -> str | None: ...
+
+
+def print_bills(found: Sequence[Billed], title: str = "Bills of that request") -> None:
     """Energy, carbon, water and money of each estimate in each zone, p5 to p95."""
     rows = []
     notes: set[str] = set()
@@ -101,8 +126,7 @@ def print_bills(found: list[Estimate] | tuple[Estimate, ...]) -> None:
             notes.add(f"energy {e.energy_provenance} by {e.energy_method}")
     example = any(made.example for e in found for made in e.footprints)
     print_table(
-        "Bills of that request"
-        + (" in three example zones (--zone gives yours)" if example else ""),
+        title + (" in three example zones (--zone gives yours)" if example else ""),
         ["model", "zone", "#energy", "#carbon", "#water", "#money"],
         rows,
         sorted(notes),

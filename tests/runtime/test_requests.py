@@ -46,6 +46,20 @@ def test_moments_by_hand() -> None:
     assert found.own_context == pytest.approx(2.0)
 
 
+@given(st.lists(st.tuples(st.integers(1, 1000), st.integers(1, 64)), min_size=1, max_size=40))
+@settings(max_examples=30, deadline=None)
+def test_percentiles_are_of_the_requests_and_not_of_distinct_pairs(
+    pairs: list[tuple[int, int]],
+) -> None:
+    model = fitted()
+    told = estimate_requests(model, Requests.of(pairs))
+    times = sorted(model.predict(p, o).runtime_s for p, o in pairs)
+    for share, got in ((0.5, told.p50_s), (0.95, told.p95_s)):
+        place = -(-round(share * 100) * len(times) // 100) - 1  # ceil, in whole numbers
+        assert got == pytest.approx(times[place])
+    assert told.mean_prompt == pytest.approx(sum(p for p, _ in pairs) / len(pairs))
+
+
 def test_requests_outside_the_range_are_counted() -> None:
     told = estimate_requests(fitted(), Requests.of([(10, 3), (4000, 3)]))
     assert told.extrapolated_share == pytest.approx(0.5)
@@ -68,6 +82,7 @@ def test_a_trace_is_read_by_any_of_the_usual_names(tmp_path: Path) -> None:
         ("p,o\n5,2\n5,-1\n", "line 3"),
         ("p,o\n5,2.5\n", "line 2"),
         ("p,o\n5\n", "line 2"),
+        ("p,o\n5,²\n", "line 2"),
         ("p,x\n5,2\n", "no column"),
         ("", "no column"),
     ],
