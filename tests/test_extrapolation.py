@@ -40,6 +40,25 @@ def test_terminal(filled: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "OUTSIDE" in shown and "prompt 5000 (measured 16-1024)" in shown
 
 
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ["breakeven", "SmolLM2-135M", "--zone", "FRA", "--api-input-price", "1",
+         "--api-output-price", "2"],
+    ],
+)  # fmt: skip
+def test_verbs_that_rest_on_it_warn(
+    filled: str, verb: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for request, outside in ((INSIDE, False), (OUTSIDE, True)):
+        prompt, output = map(str, request)
+        assert (
+            run(observatory, [*verb, "--db", filled, "--prompt", prompt, "--output", output]) == 0
+        )
+        told = capsys.readouterr()
+        assert ("prompt 5000 (measured 16-1024)" in told.err) is outside
+
+
 def test_json(filled: str, capsys: pytest.CaptureFixture[str]) -> None:
     for request, outside in ((INSIDE, False), (OUTSIDE, True)):
         assert run(observatory, asked(filled, request, "--json")) == 0

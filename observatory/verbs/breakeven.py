@@ -67,6 +67,10 @@ def command(
     bounds = None if provider_wh is None else parse_interval(provider_wh)
     found = against(engine, model, request, _offers(api or model, provider, scenario), utilisation,
                     scenario, bounds)  # fmt: skip
+    options.warn_outside(
+        (f"{e.model} on {e.configuration}", e.extrapolation)
+        for e, _ in answers.energy_inputs(engine, request, model)
+    )
     if json_:
         options.print_json([f.to_json() for f in found])
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import click
@@ -50,3 +50,10 @@ def at_least_one(name: str, value: int | None) -> int | None:
     if value is not None and value < 1:
         raise InputError(f"{name} {value}: must be 1 or more")
     return value
+
+
+def warn_outside(told: Iterable[tuple[str, str | None]]) -> None:
+    """Say on standard error which of (name, the range it leaves or None) are extrapolated."""
+    for name, reason in dict.fromkeys(told):
+        if reason is not None:
+            click.echo(f"warning: {name}: {reason}", err=True)
