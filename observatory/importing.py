@@ -22,8 +22,7 @@ from observatory.derive import audit_reported
 from observatory.errors import InputError
 from observatory.importers import registry
 from observatory.importers.reading import Reading, Row
-from observatory.ingest import utc_now
-from observatory.records import Reported, Source
+from observatory.records import Reported, Source, utc_now
 from observatory.store import schema, writer
 from observatory.store.database import open_database
 

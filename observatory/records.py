@@ -7,11 +7,13 @@ Natural keys are content hashes (`key`), so that storing the same fact twice add
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 
@@ -371,4 +373,15 @@ class Finding:
 
 def as_row(record: object) -> dict[str, Any]:
     """A record's own fields by name, nested values left as they are (shallow `asdict`)."""
-    return {f.name: getattr(record, f.name) for f in fields(record)}  # type: ignore[arg-type]
+    kind: Any = type(record)
+    return {name: getattr(record, name) for name in _names(kind)}
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(kind))
+
+
+def utc_now() -> str:
+    """The current time, ISO 8601 with microseconds, UTC."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")

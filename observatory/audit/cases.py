@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from observatory.catalog.weights import weight_format
@@ -21,7 +22,7 @@ _PLAIN = ("", "none")
 WHOLE = ("iteration", "batch", "run")
 
 
-@dataclass
+@dataclass(slots=True)
 class Value:
     """One reported value, with the columns that are found for it."""
 
@@ -36,19 +37,29 @@ class Value:
     @property
     def role(self) -> str | None:
         """What part of a request it covers: `prefill`, `decode`, `step`, or `e2e`; None unknown."""
-        words = self.quantity.split("_")
-        for role, names in _ROLES.items():
-            if any(name in words for name in names):
-                return role
-        return self.phase if self.phase in _WHOLE_PHASES else None
+        return _role(self.quantity, self.phase)
 
     @property
     def is_part(self) -> bool:
         """Whether it covers something else than the working accelerators, such as the CPU."""
-        return any(word in self.quantity.split("_") for word in _OTHER_PARTS)
+        return _is_part(self.quantity)
 
 
-@dataclass
+@lru_cache(maxsize=4096)
+def _role(quantity: str, phase: str) -> str | None:
+    words = quantity.split("_")
+    for role, names in _ROLES.items():
+        if any(name in words for name in names):
+            return role
+    return phase if phase in _WHOLE_PHASES else None
+
+
+@lru_cache(maxsize=4096)
+def _is_part(quantity: str) -> bool:
+    return any(word in quantity.split("_") for word in _OTHER_PARTS)
+
+
+@dataclass(slots=True)
 class Case:
     """The values of one row of a file, and what ran."""
 
@@ -78,6 +89,7 @@ NEEDED = (
 )  # fmt: skip
 
 
+@lru_cache(maxsize=4096)
 def kind_of(quantity: str, unit: str, per: str) -> str | None:
     """What a value is, from its unit; None for memory, scores and the like."""
     kind = {"J": "energy", "W": "power", "s": "time"}.get(unit)
@@ -92,13 +104,19 @@ def cases(table: pd.DataFrame) -> Iterator[Case]:
     when it is its turn: 100,000 rows as dictionaries would take most of the memory of an import.
     """
     columns = {name: _cells(table[name]) for name in NEEDED}
-    places: dict[tuple[Any, Any], list[int]] = {}
-    for place, key in enumerate(
-        zip(_cells(table["source_key"]), _cells(table["row"]), strict=True)
-    ):
-        places.setdefault(key, []).append(place)
-    for members in places.values():
-        yield _case([(at, {name: cells[at] for name, cells in columns.items()}) for at in members])
+    for members in _rows(table):
+        yield _case(members, columns)
+
+
+def _rows(table: pd.DataFrame) -> Iterator[list[int]]:
+    """The places of each row of a file, rows in order of their first value."""
+    source, _ = pd.factorize(table["source_key"])
+    row, names = pd.factorize(table["row"])
+    codes, _ = pd.factorize(source.astype(np.int64) * (len(names) + 1) + row)
+    order = np.argsort(codes, kind="stable")
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
+        yield order[start:end].tolist()
 
 
 def _cells(column: pd.Series[Any]) -> list[Any]:
@@ -108,33 +126,35 @@ def _cells(column: pd.Series[Any]) -> list[Any]:
     return [known[code] for code in codes]
 
 
-def _case(members: Sequence[tuple[int, Mapping[Any, Any]]]) -> Case:
+def _case(members: Sequence[int], columns: Mapping[str, list[Any]]) -> Case:
     values = []
-    for place, row in members:
-        number = _number(row["value"])
-        kind = None if number is None else kind_of(row["quantity"], row["unit"], row["per"])
+    for place in members:
+        number = _number(columns["value"][place])
+        quantity, per = columns["quantity"][place], columns["per"][place]
+        kind = None if number is None else kind_of(quantity, columns["unit"][place], per)
         values.append(
-            Value(place, row["quantity"], kind, row["per"], row["phase"],
+            Value(place, quantity, kind, per, columns["phase"][place],
                   math.nan if number is None else number)
         )  # fmt: skip
-    row = members[0][1]
-    count = _number(row["device_count"])
+    first = {name: cells[members[0]] for name, cells in columns.items()}
+    count = _number(first["device_count"])
+    boundaries = (columns["boundary"][place] for place in members)
     return Case(
         values=values,
-        work_unit=row["work_unit"],
-        prompt=_number(row["prompt_tokens"]),
-        output=_number(row["output_tokens"]),
-        batch=_number(row["batch"]),
-        device=row["device_kind"] if isinstance(row["device_kind"], str) else None,
+        work_unit=first["work_unit"],
+        prompt=_number(first["prompt_tokens"]),
+        output=_number(first["output_tokens"]),
+        batch=_number(first["batch"]),
+        device=first["device_kind"] if isinstance(first["device_kind"], str) else None,
         devices=None if count is None or count < 1 else int(count),
-        boundary=next((r["boundary"] for _, r in members if isinstance(r["boundary"], str)), None),
-        model=row["model_name"],
-        dtype=_format(row["quantization"], row["dtype"]),
+        boundary=next((b for b in boundaries if isinstance(b, str)), None),
+        model=first["model_name"],
+        dtype=_format(first["quantization"], first["dtype"]),
     )
 
 
 def _number(value: Any) -> float | None:
-    return None if value is None or pd.isna(value) else float(value)
+    return None if value is None or value != value else float(value)
 
 
 @cache

@@ -36,15 +36,20 @@ OTHER_RATES = ("prefill", "prompt", "input", "total")
 
 
 def claims(table: pd.DataFrame) -> pd.DataFrame:
-    """The reported values (columns of the table `reported`) with `COLUMNS` beside them."""
-    columns: dict[str, list[Any]] = {name: [None] * len(table) for name in COLUMNS}
+    """The reported values (columns of the table `reported`) with those of `COLUMNS` that they
+    give anything for."""
+    columns: dict[str, list[Any]] = {"kind": [None] * len(table)}
     for case in cases(table):
         _judge(case)
         for value in case.values:
             columns["kind"][value.place] = value.kind
             for name, found in value.found.items():
+                if name not in columns:  # most files give no value of most of COLUMNS
+                    columns[name] = [None] * len(table)
                 columns[name][value.place] = found
-    return table.assign(**{name: pd.Series(columns.pop(name), table.index) for name in COLUMNS})
+    return table.assign(
+        **{name: pd.Series(columns.pop(name), table.index) for name in COLUMNS if name in columns}
+    )
 
 
 @cache
@@ -207,7 +212,7 @@ def _of_time(case: Case, value: Value, ceiling: Ceiling) -> tuple[float | None, 
 
 def _tokens(case: Case) -> None:
     """Tokens that joules per request and per token imply, beside those stated."""
-    if not case.output or case.work_unit != "token":
+    if len(case.values) < 2 or not case.output or case.work_unit != "token":
         return
     for phase in {v.phase for v in case.values}:
         energies = [v for v in case.of("energy", phase) if not v.is_part]
@@ -222,6 +227,8 @@ def _tokens(case: Case) -> None:
 
 def _parts(case: Case) -> None:
     """Sum of the parts beside the whole: of components, and of prefill and decode."""
+    if len(case.values) < 3:  # a whole and two parts
+        return
     for kind in ("energy", "time"):
         values = case.of(kind)
         for whole in values:

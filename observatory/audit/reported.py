@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from observatory.audit.blocks import exact_multiples, labels
 from observatory.audit.claims import claims
@@ -117,7 +118,7 @@ def table_of(rows: Iterable[Reported], source_key: str = "file") -> pd.DataFrame
 def _beside_others(table: pd.DataFrame) -> pd.DataFrame:
     """`repeats`, `repeats_median`, `factor`, `multiple_of`: each value beside those like it."""
     values = pd.Series(np.where(table["kind"].notna(), number(table, "value"), np.nan))
-    like = values.groupby([table[c] for c in (*SAME, *SERIES, *POINT)], dropna=False)
+    like = values.groupby(_codes(table, [*SAME, *SERIES, *POINT]))
     repeats, middle = like.transform("count"), like.transform("median")
     factor, multiple_of = np.full(len(table), np.nan), np.full(len(table), "", dtype=object)
     names = _joined(table, SERIES)
@@ -136,16 +137,27 @@ def _beside_others(table: pd.DataFrame) -> pd.DataFrame:
 
 def _joined(table: pd.DataFrame, columns: list[str]) -> np.ndarray[Any, Any]:
     """The cells of some columns as one text, missing ones left out."""
-    parts = [
-        table[c].map(lambda v: "" if v is None or v != v else f"{v:g}" if _is_number(v) else str(v))
-        for c in columns
-    ]
-    known: dict[tuple[str, ...], str] = {}  # few series among many rows: each text once
-    joined = [
-        known.get(cells) or known.setdefault(cells, " ".join(" ".join(filter(None, cells)).split()))
-        for cells in zip(*parts, strict=True)
-    ]
-    return np.array(joined, dtype=object)
+    codes, texts = np.zeros(len(table), dtype=np.int64), [""]
+    for name in columns:  # few series among many rows: each text is made once
+        own, cells = pd.factorize(table[name])
+        words = [_word(cell) for cell in cells] + [""]
+        pairs, unique = pd.factorize(codes * len(words) + own % len(words))
+        texts = [f"{texts[u // len(words)]} {words[u % len(words)]}" for u in unique]
+        codes = pairs
+    return np.array([" ".join(text.split()) for text in texts], dtype=object)[codes]
+
+
+def _codes(table: pd.DataFrame, columns: list[str]) -> NDArray[np.int64]:
+    """A number for each different combination of cells; missing ones are equal to one another."""
+    codes = np.zeros(len(table), dtype=np.int64)
+    for name in columns:
+        own, cells = pd.factorize(table[name])
+        codes, _ = pd.factorize(codes * (len(cells) + 1) + own + 1)
+    return codes
+
+
+def _word(cell: object) -> str:
+    return f"{cell:g}" if _is_number(cell) else str(cell)
 
 
 def _is_number(value: object) -> bool:

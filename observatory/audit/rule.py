@@ -41,7 +41,8 @@ class Rule:
     """One invariant.
 
     `sentence` is a format string with {value}, {bound} and the columns that `words` names. `source`
-    says where the rule comes from. A table without all of the columns in `needs` is not judged.
+    says where the rule comes from. A table without all of the columns in `needs` and `words`
+    is not judged.
     """
 
     code: str
@@ -56,7 +57,7 @@ class Rule:
 
     def apply(self, table: pd.DataFrame, subject: str) -> list[Finding]:
         """Findings on the rows of a table, which has a column `id`."""
-        if table.empty or not set(self.needs) <= set(table.columns):
+        if table.empty or not {*self.needs, *self.words} <= set(table.columns):
             return []
         breach = self.check(table)
         rows = np.flatnonzero(breach.broken)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from observatory.importers.reading import RowError
@@ -22,6 +23,7 @@ RATES = {
 }  # fmt: skip
 
 
+@lru_cache(maxsize=4096)
 def unit_of(quantity: str) -> str:
     """The SI unit that a quantity's name ends with; '1' for a plain number."""
     if quantity in RATES:

@@ -14,6 +14,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -245,15 +246,19 @@ def members(value: Any, what: str) -> list[Any]:
 def number(row: Mapping[str, Any], name: str, scale: float = 1.0) -> float | None:
     """A finite number times `scale`; None where missing. Raises RowError for anything else."""
     value = row.get(name)
-    if value is None or (isinstance(value, str) and value.strip().lower() in MISSING_WORDS):
+    if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise RowError(f"{name} is no number")
     try:
         made = float(value) * scale
     except (ValueError, OverflowError):
+        if isinstance(value, str) and value.strip().lower() in MISSING_WORDS:
+            return None
         raise RowError(f"{name} {str(value)[:20]!r} is no number") from None
     if not math.isfinite(made):
+        if isinstance(value, str) and value.strip().lower() in MISSING_WORDS:  # nan
+            return None
         raise RowError(f"{name} is {made}, not a finite number")
     return made
 
@@ -287,14 +292,25 @@ def words(row: Mapping[str, Any], name: str) -> str | None:
         return None
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise RowError(f"{name} is no text")
-    made = clean(str(value))
+    made, fault = (_checked if len(text := str(value)) <= 64 else _check)(text)
+    if fault is not None:
+        raise RowError(f"{name} {fault}")
+    return made
+
+
+def _check(text: str) -> tuple[str | None, str | None]:
+    """(the cell's text or None where missing, what is wrong with it or None)."""
+    made = clean(text)
     if made is None:
-        raise RowError(f"{name} holds broken Unicode")
+        return None, "holds broken Unicode"
     if len(made) > MAX_TEXT_CHARS:
-        raise RowError(f"{name} is longer than {MAX_TEXT_CHARS} characters")
+        return None, f"is longer than {MAX_TEXT_CHARS} characters"
     if _FORMULA.match(made):
-        raise RowError(f"{name} {made[:20]!r} would run as a formula in a spreadsheet")
-    return None if made.lower() in MISSING_WORDS else made
+        return None, f"{made[:20]!r} would run as a formula in a spreadsheet"
+    return (None if made.lower() in MISSING_WORDS else made), None
+
+
+_checked = lru_cache(maxsize=4096)(_check)  # a column has few different texts, and each many rows
 
 
 def name_of(row: Mapping[str, Any], name: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Table, delete, func, select, update
 
@@ -40,7 +40,7 @@ def insert_new(
         return max(connection.execute(statement, dict(pending[0])).rowcount, 0)
     before = _count(connection, table)
     for start in range(0, len(pending), chunk):
-        connection.execute(statement, [dict(row) for row in pending[start : start + chunk]])
+        connection.execute(statement, cast(list[dict[str, Any]], pending[start : start + chunk]))
     return _count(connection, table) - before
 
 
