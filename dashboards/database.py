@@ -23,6 +23,7 @@ from observatory.footprint import Footprint, Scenario
 from observatory.footprint.comparison import Change
 from observatory.footprint.ladder import Rung
 from observatory.importers.items import Tables
+from observatory.pairs import frame_of, paired_points
 from observatory.records import Workload
 from observatory.store.database import (
     DEFAULT_DATABASE,
@@ -90,6 +91,10 @@ class Database:
         """Moving one request from configuration `a` to `b`."""
         made: Change = _ask(self._url, self._version, "compare", (workload, scenario, a, b))
         return made
+
+    def pairs(self, base: str, others: tuple[str, ...]) -> pd.DataFrame:
+        """Paired ratios of what runs measured of `others` beside `base`; `key` says of which."""
+        return _pairs(self._url, self._version, base, others)
 
     def detail(
         self, workload: Workload, scenario: Scenario, key: str
@@ -171,6 +176,13 @@ def _served(url: str, version: str) -> dict[str, tuple[str, Measured]]:
         )
         for row in rows
     }
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def _pairs(url: str, version: str, base: str, others: tuple[str, ...]) -> pd.DataFrame:
+    del version
+    found = [frame_of(paired_points(_engine(url), base, key)).assign(key=key) for key in others]
+    return pd.concat([rows for rows in found if not rows.empty] or found[:1], ignore_index=True)
 
 
 @st.cache_data(show_spinner=False, max_entries=8)

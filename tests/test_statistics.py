@@ -77,6 +77,31 @@ def test_paired_ratio_claims_only_what_is_there() -> None:
         s.paired_ratio([1, 2], [1])
 
 
+def test_a_paired_ratio_of_few_pairs_covers_what_it_says() -> None:
+    """Three pairs with a shared drift: the interval holds the true ratio nineteen times in twenty,
+    and the drift that both share is no part of it."""
+    rng = np.random.default_rng(11)
+    inside, widths = 0, []
+    for _ in range(400):
+        drift = rng.normal(0, 0.2, 3)
+        a = 0.8 * np.exp(drift + rng.normal(0, 0.02, 3))
+        b = np.exp(drift + rng.normal(0, 0.02, 3))
+        found = s.paired_ratio(a, b)
+        assert found.low is not None and found.high is not None
+        inside += found.low <= 0.8 <= found.high
+        widths.append(found.high / found.low)
+    assert 0.90 <= inside / 400 <= 0.99
+    assert np.median(widths) < 1.25  # the drift alone would spread it by 2.7
+
+
+def test_a_single_pair_has_no_bounds_and_what_is_not_positive_is_refused() -> None:
+    one = s.paired_ratio([1.0], [2.0])
+    assert (one.mid, one.low, one.high) == (0.5, None, None)
+    for a, b in (([0.0], [1.0]), ([1.0], [0.0]), ([], [])):
+        with pytest.raises(ValueError, match="paired ratio needs"):
+            s.paired_ratio(a, b)
+
+
 @given(values, st.floats(0.5, 2))
 def test_intervals_scale_with_their_values(data: list[float], factor: float) -> None:
     a = s.bootstrap_interval(data, draws=100)

@@ -11,13 +11,15 @@ from dashboards import theme
 from dashboards.database import Database, connect
 from dashboards.state import Choice, choose, choose_many, current
 from observatory.answers import Estimate
+from observatory.exports import frames
 from observatory.figures import ladder
+from observatory.figures.runtime import point_label
 from observatory.footprint import EXAMPLE_ZONES
 from observatory.footprint.comparison import WORDS
 from observatory.units import show, show_interval
 
 MOST = 3  #: beside the base
-COLUMNS = ["name", "quantity", "ratio", "ratio_low", "ratio_high", "p_lower", "verdict"]
+MOST_POINTS = 60  #: drawn; the table has all
 
 
 def render(database: Database, choice: Choice) -> None:
@@ -41,13 +43,7 @@ def render(database: Database, choice: Choice) -> None:
     changes = {key: database.compare(choice.workload, scenario, base, key) for key in others}
     for change in changes.values():
         st.markdown(f"### {theme.text(change.sentence)}")
-    rows = pd.DataFrame([
-        {"name": known[key], "quantity": WORDS.get(s.quantity, s.quantity),
-         "ratio": s.comparison.ratio_mid, "ratio_low": s.comparison.ratio_low,
-         "ratio_high": s.comparison.ratio_high, "p_lower": s.comparison.p_less,
-         "verdict": s.verdict.replace("A is", "base is").replace("B is", "this is")}
-        for key, change in changes.items() for s in change.statements
-    ], columns=COLUMNS)  # fmt: skip
+    rows = frames.ratio_rows({known[key]: change for key, change in changes.items()})
     theme.chart(ladder.ratios(rows), f"Bills as ratios to those of {known[base]}", rows, "ratios")
     st.caption(
         "Both sides share the draws of grid, site and sensor, so what they have in common cancels. "
@@ -56,7 +52,36 @@ def render(database: Database, choice: Choice) -> None:
     for change in changes.values():
         for quantity, why in change.missing.items():
             st.markdown(f"* {theme.text(WORDS.get(quantity, quantity))}: {theme.text(why)}")
+    _pairs(database, base, others, known)
     _side_by_side(database, choice, [base, *others], known)
+
+
+def _pairs(database: Database, base: str, others: list[str], known: dict[str, str]) -> None:
+    """What one run measured of both in the same rounds: no fit, no factor, drift cancelled."""
+    st.subheader("Measured side by side")
+    rows = database.pairs(base, tuple(others))
+    if rows.empty:
+        st.markdown("No run measured these together, so that nothing can be paired.")
+        return
+    quantities = {"runtime_s": "runtime", "energy_j": "energy"}
+    there = {k: v for k, v in quantities.items() if k in set(rows["quantity"])}
+    asked = choose("quantity", "paired", there, next(iter(there)))
+    mine = rows[rows["quantity"] == asked].rename(columns={"quantity": "measured"})
+    mine = mine.assign(
+        name=mine["key"].map(known),
+        quantity=[point_label(row) for row in mine.to_dict("records")],
+    )
+    theme.chart(
+        ladder.ratios(mine.head(MOST_POINTS)),
+        f"{there[asked]} as a ratio to that of {known[base]} at each point both measured, "
+        "with 95 % intervals", mine.drop(columns="key"), "pairs",
+    )  # fmt: skip
+    claimed = int((mine["verdict"] != "undecided").sum())
+    st.caption(
+        f"A pair is a process of each in the same round of one run, so that drift cancels; "
+        f"{claimed} of {len(mine)} points differ for sure (the interval excludes 1). A point "
+        "with a single pair has no interval."
+    )
 
 
 def _side_by_side(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -90,7 +91,7 @@ def by_region(rows: pd.DataFrame, column: str, quantity: str) -> go.Figure:
 
 
 def ratios(rows: pd.DataFrame) -> go.Figure:
-    """Paired ratios to a base with p5–p95; 1 is no difference.
+    """Paired ratios to a base with their intervals, where they have one; 1 is no difference.
 
     `rows`: `quantity`, `name`, `ratio`, `ratio_low`, `ratio_high`.
     """
@@ -101,20 +102,24 @@ def ratios(rows: pd.DataFrame) -> go.Figure:
     palette = style.colours(rows["name"])
     for name, group in rows.groupby("name", sort=False):
         mid = [float(v) for v in group["ratio"]]
+        low, high = style.plain(group["ratio_low"]), style.plain(group["ratio_high"])
         figure.add_scatter(
             x=mid, y=list(group["quantity"]), mode="markers", name=style.safe(name),
             orientation="h", marker={"color": palette[str(name)], "size": 11},
-            error_x=style.error_bars(mid, list(group["ratio_low"]), list(group["ratio_high"])),
-            text=[f"× {m:.3g} [{a:.3g} – {b:.3g}]" for m, a, b in
-                  zip(mid, group["ratio_low"], group["ratio_high"], strict=True)],
+            error_x=style.error_bars(mid, low, high),
+            text=[f"× {m:.3g}" + ("" if a is None or b is None else f" [{a:.3g} – {b:.3g}]")
+                  for m, a, b in zip(mid, low, high, strict=True)],
             hovertemplate="%{y}: %{text}<extra>" + style.safe(name) + "</extra>",
         )  # fmt: skip
     figure.add_vline(x=1, line={"color": style.GREY, "dash": "dot", "width": 1.5})
     figure.update_layout(scattermode="group", scattergap=0.5)
-    bounds = [v for c in ("ratio_low", "ratio_high") for v in rows[c] if v > 0] + [1.0]
+    columns = ("ratio", "ratio_low", "ratio_high")
+    bounds = [v for c in columns for v in style.plain(rows[c]) if v is not None and v > 0] + [1.0]
     wide = max(bounds) > 3 * min(bounds)
     label = "Ratio to the base"
     axis = style.log_axis(label, bounds) if wide else style.linear_axis(label, zero=False)
     figure.update_xaxes(**axis)
+    if wide:  # a little more than the bars, so that a tick stands on either side
+        figure.update_xaxes(range=[math.log10(min(bounds) * 0.8), math.log10(max(bounds) * 1.25)])
     figure.update_yaxes(autorange="reversed", showgrid=True, type="category")
     return style.finish(figure, 120 + 34 * rows["quantity"].nunique())

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from observatory.errors import InputError, UnknownNameError
+from observatory.errors import InputError
 from observatory.records import Workload
 from observatory.units import show
-from observatory.verbs import billing, options
+from observatory.verbs import billing, options, side_by_side
+from observatory.verbs.chosen import key_of
 from observatory.verbs.tables import print_table
 
 if TYPE_CHECKING:
     from observatory.answers import Estimate
-    from observatory.footprint import EnergyInput, Scenario
+    from observatory.footprint import EnergyInput, FactorTable, Scenario
     from observatory.footprint.comparison import Change
 
 STATED = re.compile(r"(\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*Wh")
@@ -25,6 +26,7 @@ STATED = re.compile(r"(\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*Wh")
 @click.command(name="compare")
 @click.argument("a")
 @click.argument("b")
+@click.argument("others", metavar="[C] [D]", nargs=-1)
 @options.workload
 @click.option(
     "--zone",
@@ -38,15 +40,17 @@ STATED = re.compile(r"(\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*Wh")
 @options.database
 @options.as_json
 def command(
-    a: str, b: str, prompt: int | None, output: int | None, batch: int, zones: tuple[str, ...],
-    zone_b: str | None, db: str, json_: bool, **given: Any,
+    a: str, b: str, others: tuple[str, ...], prompt: int | None, output: int | None, batch: int,
+    zones: tuple[str, ...], zone_b: str | None, db: str, json_: bool, **given: Any,
 ) -> None:  # fmt: skip
-    """Compare A with B on shared draws: ratio, P(better), break-even.
+    """Compare A with B (and C, D) on shared draws: ratio, P(better), break-even.
 
     A and B are models or configuration keys in the database (`MODEL`, `MODEL:text of its
     configuration`, or a key), or IT energy as in `4Wh`. With the same A and B, --zone and --zone-b
-    compare two places.
+    compare two places. Where one run measured both, their windows are compared too, in pairs.
     """
+    if len(others) > 2:
+        raise InputError(f"{len(others) + 2} to compare: two to four, the first is the base")
     for name, value in (("--prompt", prompt), ("--output", output), ("--batch", batch)):
         options.at_least_one(name, value)
     if zone_b is not None and len(zones) != 1:
@@ -58,34 +62,55 @@ def command(
     fields = Scenario.__dataclass_fields__
     base = Scenario(**{k: v for k, v in given.items() if k in fields})
     chosen = billing.example_scenarios(base, zones)
-    sides = _sides(a, b, db, (prompt, output, batch), chosen[0][0])
+    first, *rest = _sides((a, b, *others), db, (prompt, output, batch), chosen[0][0])
+    documents: list[dict[str, Any]] = []
+    for side in rest:
+        paired = side_by_side.of(db, first.key, side.key)
+        for scenario, example in chosen:
+            other = scenario if zone_b is None else replace(scenario, zone=zone_b)
+            change = _change(first, side, (scenario, other), table)
+            if json_:
+                left = {"a": first.extrapolation, "b": side.extrapolation}
+                documents.append(change_json(change, example)
+                                 | {"paired": paired.to_json(), "extrapolation": left})  # fmt: skip
+            else:
+                print_change(change, example)
+        if not json_:
+            paired.show()
+            options.warn_outside((one.name, one.extrapolation) for one in (first, side))
+    if json_:
+        options.print_json(documents)
 
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side: how it is called, its energy, its configuration where the store has it, and which
+    measured range the request leaves."""
+
+    name: str
+    energy: EnergyInput
+    key: str | None = None
+    extrapolation: str | None = None
+
+
+def _change(a: Side, b: Side, scenarios: tuple[Scenario, Scenario], table: FactorTable) -> Change:
+    """Moving from `a` in the first scenario to `b` in the second; places told apart by name."""
     from observatory.footprint.comparison import Case, compare
 
-    changes: list[tuple[Change, bool]] = []
-    for scenario, example in chosen:
-        other = scenario if zone_b is None else replace(scenario, zone=zone_b)
-        names = [name for name, _ in sides]
-        if names[0] == names[1] or zone_b is not None:
-            names = [f"{n} in {s.label()}" for n, s in zip(names, (scenario, other), strict=True)]
-        cases = [
-            Case(n, e, s) for n, (_, e), s in zip(names, sides, (scenario, other), strict=True)
-        ]
-        changes.append((compare(cases[0], cases[1], table), example))
-    if json_:
-        options.print_json([change_json(change, example) for change, example in changes])
-        return
-    for change, example in changes:
-        print_change(change, example)
+    names = [a.name, b.name]
+    if a.name == b.name or scenarios[0] != scenarios[1]:
+        names = [f"{n} in {s.label()}" for n, s in zip(names, scenarios, strict=True)]
+    cases = [Case(n, side.energy, s) for n, side, s in zip(names, (a, b), scenarios, strict=True)]
+    return compare(cases[0], cases[1], table)
 
 
 def _sides(
-    a: str, b: str, db: str, request: tuple[int | None, int | None, int], scenario: Scenario
-) -> list[tuple[str, EnergyInput]]:
-    """(name, energy) of A and of B, stated or from the store."""
+    texts: tuple[str, ...], db: str, request: tuple[int | None, int | None, int], scenario: Scenario
+) -> list[Side]:
+    """What is compared, stated or from the store."""
     from observatory.footprint.matrix import stated_energy
 
-    stated = [STATED.fullmatch(text) for text in (a, b)]
+    stated = [STATED.fullmatch(text) for text in texts]
     found: list[Estimate] = []
     if not all(stated):
         from observatory import answers
@@ -95,34 +120,23 @@ def _sides(
         usual = answers.covered_request(engine)
         workload = Workload.request(request[0] or usual[0], request[1] or usual[1], request[2])
         found = answers.estimate(engine, workload, scenario)
-    out: list[tuple[str, EnergyInput]] = []
-    for text, match in zip((a, b), stated, strict=True):
+    out: list[Side] = []
+    for text, match in zip(texts, stated, strict=True):
         if match:
-            out.append((text, stated_energy(float(match.group(1)))))
+            out.append(Side(text, stated_energy(float(match.group(1)))))
             continue
         chosen = pick(found, text)
         energy = chosen.footprints[0].energy
         if energy is None:
             raise InputError(f"{text}: no energy is known for it")
-        out.append((chosen.model if chosen.model == text else text, energy))
+        out.append(Side(text, energy, chosen.configuration_key, chosen.extrapolation))
     return out
 
 
 def pick(found: list[Estimate], text: str) -> Estimate:
-    """The one estimate that `text` names. Raises UnknownNameError, or InputError for several."""
-    model, _, part = text.partition(":")
-    hits = [e for e in found if e.configuration_key.startswith(text) and len(text) >= 6]
-    hits = hits or [
-        e for e in found
-        if e.model.casefold() == model.casefold() and part.casefold() in e.configuration.casefold()
-    ]  # fmt: skip
-    if not hits:
-        raise UnknownNameError("model or configuration", text, [e.model for e in found],
-                               "see `observatory show fits`")  # fmt: skip
-    if len(hits) > 1:
-        several = "; ".join(f"{e.configuration_key} ({e.configuration})" for e in hits[:4])
-        raise InputError(f"{text!r} was measured in {len(hits)} configurations, say one: {several}")
-    return hits[0]
+    """The one estimate that `text` names. Raises as `chosen.key_of`."""
+    key = key_of(text, [(e.configuration_key, e.model, e.configuration) for e in found])
+    return next(e for e in found if e.configuration_key == key)
 
 
 def change_json(change: Change, example: bool) -> dict[str, Any]:
