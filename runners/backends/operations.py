@@ -100,6 +100,15 @@ class Stream:
         """The present state of the cache."""
         return CacheMark(self._cache)
 
+    def key_tensors(self) -> list[Any]:
+        """The key tensors of the layers that hold some."""
+        kept = [getattr(layer, "keys", None) for layer in self._cache.layers]
+        return [keys for keys in kept if keys is not None]
+
+    def slides(self) -> bool:
+        """Whether a layer keeps a window of the context alone."""
+        return any("Sliding" in type(layer).__name__ for layer in self._cache.layers)
+
     def accelerate(self, token: Any) -> None:
         """Make `step` the compiled or captured one. The cache must have room for one more token."""
         mode = self._loaded.compile_mode

@@ -28,6 +28,7 @@ from runners.backends.base import (
 )
 from runners.backends.caches import bytes_for
 from runners.backends.failures import require_memory, typed_failures
+from runners.backends.graphs import settle
 from runners.backends.importing import import_transformers
 from runners.backends.memory import PeakMemory, available_bytes
 from runners.backends.operations import (
@@ -71,7 +72,7 @@ class TransformersBackend:
             config = model.config.get_text_config()
             vocabulary = min(config.vocab_size, model.get_input_embeddings().num_embeddings)
             self._sample_cache = building.check_logits(model, vocabulary)
-        self._loaded = Loaded(
+        loaded = Loaded(
             transformers=transformers,
             model=model,
             device=device,
@@ -80,8 +81,10 @@ class TransformersBackend:
             compile_mode=request.compile_mode,
             seed=request.seed,
         )
+        self._loaded, fallback = settle(loaded)
         self.synchronize()
-        return _facts(request, self._loaded, self._peak.method, time.perf_counter() - started)
+        load_s = time.perf_counter() - started
+        return _facts(request, self._loaded, self._peak.method, load_s, fallback)
 
     def prepare(self, phase: str, workload: Workload) -> Operation:
         """An operation ready to run. BackendError `refused` or `oom` before memory is taken."""
@@ -215,12 +218,15 @@ class _Note:
     applies: bool
 
 
-def _facts(request: BackendRequest, loaded: Loaded, method: str, load_s: float) -> BackendFacts:
+def _facts(
+    request: BackendRequest, loaded: Loaded, method: str, load_s: float, fallback: str | None
+) -> BackendFacts:
     model, cuda = loaded.model, loaded.device.type == "cuda"
     notes = (
         _Note("logits of the last position only", bool(last_logits_only(model))),
         _Note("logits of all prompt positions", not last_logits_only(model)),
-        _Note("prefill runs uncompiled, as in generate()", request.compile_mode != "eager"),
+        _Note("prefill runs uncompiled, as in generate()", loaded.compile_mode != "eager"),
+        _Note(fallback or "", fallback is not None),
         _Note(
             "the configuration's quantization was left out",
             request.checkpoint is None and "quantization_config" in request.model_config,
@@ -239,8 +245,8 @@ def _facts(request: BackendRequest, loaded: Loaded, method: str, load_s: float) 
         weights=Weights.CHECKPOINT if request.checkpoint else Weights.RANDOM,
         dtype=str(next(model.parameters()).dtype).removeprefix("torch."),
         attention=model.config._attn_implementation,
-        compile_mode=request.compile_mode,
-        kv_cache=request.kv_cache,
+        compile_mode=loaded.compile_mode,
+        kv_cache=loaded.kv_cache,
         threads=None if cuda else torch.get_num_threads(),
         device=str(loaded.device),
         device_name=torch.cuda.get_device_name(loaded.device) if cuda else _cpu_name(),
