@@ -7,7 +7,7 @@ a plan used, and its mean held-out error, on all points of the grid that it did 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -123,3 +123,37 @@ def thinned(
     prompts = sorted({observation.prompt_tokens for observation in observations})
     kept = {prompt for i, prompt in enumerate(prompts) if i % every != offset % every}
     return [observation for observation in observations if observation.prompt_tokens in kept]
+
+
+def resampled(
+    observations: Sequence[Observation], prompts: Sequence[int], resolution_s: float = 0.0
+) -> list[Observation]:
+    """The grid at other prompt lengths, its times interpolated between its own prompts.
+
+    Between two prompts a line, at the same output length; prompts outside the grid are left out.
+    `resolution_s` rounds as the log did. An interpolated point averages the noise of two, and no
+    staircase shows between them: it is the grid of a smoother device.
+    """
+    columns: dict[tuple[str, int, int], list[Observation]] = {}
+    for o in observations:
+        columns.setdefault((o.phase, o.output_tokens, o.batch), []).append(o)
+    found = []
+    for column in columns.values():
+        column.sort(key=lambda o: o.prompt_tokens)
+        knots = [o.prompt_tokens for o in column]
+        times = [o.runtime_s for o in column]
+        for prompt in sorted(set(prompts)):
+            if knots[0] <= prompt <= knots[-1]:
+                time_s = float(np.interp(prompt, knots, times))
+                if resolution_s:
+                    time_s = round(time_s / resolution_s) * resolution_s
+                found.append(replace(column[0], prompt_tokens=prompt, runtime_s=time_s))
+    return found
+
+
+def shifted(
+    observations: Sequence[Observation], by: int, resolution_s: float = 0.0
+) -> list[Observation]:
+    """The grid with every prompt `by` tokens longer (`resampled`); the longest fall off its end."""
+    prompts = {o.prompt_tokens + by for o in observations}
+    return resampled(observations, sorted(prompts), resolution_s)

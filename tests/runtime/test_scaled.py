@@ -1,0 +1,49 @@
+"""A fit times a constant: accelerator-seconds and dollars are the fit of the scaled times."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from observatory.errors import InputError
+from observatory.runtime.fit import Fit, fit
+from observatory.runtime.observations import Observation, Point, observed
+
+RNG = np.random.default_rng(1)
+POINTS = [
+    observed(q, (0.02 + 1e-4 * q.prompt_tokens + 0.02 * q.steps + 1e-5 * q.context_sum) * noise)
+    for q, noise in (
+        (Point("e2e", p, o), float(np.exp(0.005 * RNG.standard_normal())))
+        for p in (1, 64, 128, 512, 1024)
+        for o in (1, 8, 64)
+    )
+]
+
+
+def times(factor: float) -> list[Observation]:
+    return [replace(o, runtime_s=o.runtime_s * factor) for o in POINTS]
+
+
+@pytest.mark.parametrize("recipe", ["relative", "ols", "smooth-roofline", "denoised"])
+@pytest.mark.parametrize("factor", [2.0, 8 * 1.8 / 3600])
+def test_scaling_the_fit_is_fitting_the_scaled_times(recipe: str, factor: float) -> None:
+    made, direct = fit(POINTS, recipe).scaled(factor), fit(times(factor), recipe)
+    for p, o in ((1, 1), (100, 10), (1024, 64), (3000, 100)):
+        assert made.predict(p, o).runtime_s == pytest.approx(
+            direct.predict(p, o).runtime_s, rel=1e-4
+        )
+    assert made.covariance is not None and direct.covariance is not None
+    ours, theirs = np.diag(made.covariance), np.diag(direct.covariance)
+    assert ours == pytest.approx(theirs, rel=1e-2, abs=1e-12 * float(theirs.max()))
+    assert made.errors.mape == pytest.approx(direct.errors.mape, rel=1e-3)
+    assert made.ranges == direct.ranges
+    assert made.device_s == fit(POINTS, recipe).device_s  # what measuring took does not change
+    assert Fit.from_json(made.to_json()) == made
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0, float("nan")])
+def test_a_factor_that_is_not_positive_is_refused(factor: float) -> None:
+    with pytest.raises(InputError, match="positive"):
+        fit(POINTS).scaled(factor)
