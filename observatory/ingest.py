@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,16 +27,12 @@ from observatory.records import (
     Window,
     Workload,
 )
+from observatory.records import utc_now as utc_now
 from observatory.runtime.prior import Prior
 from observatory.store import reader, schema, writer
 from observatory.store.database import open_database, open_read_only, shown
 
 RESUMABLE = (RunStatus.RUNNING.value, RunStatus.INTERRUPTED.value)
-
-
-def utc_now() -> str:
-    """The current time, ISO 8601 with microseconds, UTC."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
 
 
 def latest_resumable(database: str | Path, plan_hash: str | None = None) -> str | None:
@@ -48,6 +43,15 @@ def latest_resumable(database: str | Path, plan_hash: str | None = None) -> str 
     engine = open_read_only(database)
     with engine.connect() as connection:
         return reader.latest_run(connection, RESUMABLE, plan_hash)
+
+
+def stored_run(database: str | Path, run_id: str) -> Run:
+    """A run as it stands in the store, read only. Raises InputError where there is none."""
+    with open_read_only(database).connect() as connection:
+        run = reader.run_record(connection, run_id)
+    if run is None:
+        raise InputError(f"no run {run_id!r} in {shown(database)}: see `observatory show`")
+    return run
 
 
 class Recorder:
@@ -151,6 +155,11 @@ class Recorder:
         """Store what is only known during or after the run (sensor, notes, …)."""
         with self._engine.begin() as connection:
             writer.update_run(connection, self.run.id, **fields)
+
+    def note(self, **notes: Any) -> None:
+        """Add facts of the run to those noted before."""
+        self.run = replace(self.run, notes={**self.run.notes, **notes})
+        self.update_run(notes=dict(self.run.notes))
 
     def close(self, status: str, scenario: Scenario | None = None, **fields: Any) -> Derived:
         """End the run, derive findings, summaries and fits, and keep the bills of one request.

@@ -18,10 +18,10 @@ import click
 import runners
 from observatory import __version__
 from observatory.errors import InputError
-from observatory.ingest import Recorder, latest_resumable
+from observatory.ingest import Recorder, latest_resumable, stored_run
 from observatory.records import Device, Environment, Run, RunStatus
 from observatory.verbs import options
-from runners import expect, report
+from runners import alive, expect, report
 from runners.devices import Chosen, choose_device
 from runners.environment import default_threads, free_device_bytes, nvidia_devices, probe
 from runners.machine import Machine
@@ -123,6 +123,7 @@ def execute(asked: Asked) -> int:
         profile=plan.profile,
         seed=plan.seed,
         started_utc=datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
+        notes={"process": alive.mark()},
     )
     meter = _open_meter(asked, plan, machine.device)
     try:
@@ -192,8 +193,13 @@ def _resume(asked: Asked, accelerators: list[Device], scenario: Any) -> int:
     if run_id is None:
         which = " of this plan" if plan_hash else ""
         raise InputError(f"--resume: {asked.db} holds no interrupted run{which}; start a new one")
-    recorder = Recorder.resume(asked.db, run_id)
-    plan = Plan.from_mapping(recorder.run.plan)
+    stored = stored_run(asked.db, run_id)
+    if stored.status == RunStatus.RUNNING and alive.is_alive(stored.notes.get("process", {})):
+        raise InputError(
+            f"--resume: run {run_id} is still going on (process {stored.notes['process']['pid']}): "
+            "wait for it, or stop it first"
+        )
+    plan = Plan.from_mapping(stored.plan)
     models = {target.model: resolve(target.model) for target in plan.targets}
     for target in plan.targets:
         require_backend(target.backend)
@@ -201,7 +207,7 @@ def _resume(asked: Asked, accelerators: list[Device], scenario: Any) -> int:
             raise InputError(f"--resume: the config of {target.model} has changed; start a new run")
     device = choose_device(plan.targets[0].device, accelerators)
     machine = machine_of(plan, device, probe(plan.targets[0].backend, accelerators))
-    if machine.environment.key != recorder.run.environment_key:
+    if machine.environment.key != stored.environment_key:
         raise InputError(
             f"--resume: this machine or its libraries changed since run {run_id} began; "
             "start a new run"
@@ -209,6 +215,8 @@ def _resume(asked: Asked, accelerators: list[Device], scenario: Any) -> int:
     if asked.dry_run:
         report.print_plan(plan, models, machine, asked.json_)
         return 0
+    recorder = Recorder.resume(asked.db, run_id)
+    recorder.note(process=alive.mark())
     meter = _open_meter(asked, plan, device)
     try:
         return _measure(asked, plan, models, machine, recorder, meter, scenario)
@@ -270,6 +278,7 @@ def _closing(session: Session, meter: Meter) -> dict[str, Any]:
     """What is known of a run only when it ends."""
     facts = meter.facts
     notes: dict[str, Any] = {**session.recorder.run.notes, **session.notes()}
+    notes.pop("process", None)
     if facts is not None:
         notes["sensor"] = {
             "method": facts.method, "provenance": facts.provenance, "boundary": facts.boundary,

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from observatory.catalog.architecture import Architecture
 from observatory.ingest import Recorder
 from observatory.records import Cell, CellStatus, Phase, RunStatus, Window
 from observatory.runtime.prior import Prior
 from runners import expect
-from runners.backends.base import BackendFacts, BackendRequest
+from runners.backends.base import BackendFacts
 from runners.executors.local import LocalProcess
+from runners.forecast import Forecast
 from runners.ledger import Ledger
 from runners.machine import Machine, configuration_of
 from runners.memory import refusal
@@ -28,10 +28,7 @@ from runners.points import AgainWhenQuiet, FixedGrid, PointSource
 from runners.profiles import Profile, profile_named
 from runners.progress import Progress
 from runners.protocol import Protocol, WorkerError
-
-#: Time for one process to import its libraries and build a model, at least.
-LEAST_LOAD_TIMEOUT_S = 600.0
-PEAKS_BUDGET_S = {"quick": 1.2, "standard": 4.0, "publishable": 8.0}
+from runners.starting import Starting
 
 
 @dataclass
@@ -48,14 +45,13 @@ class Session:
     def __post_init__(self) -> None:
         self.profile: Profile = profile_named(self.plan.profile)
         self.protocol = replace(self.protocol, shortened=self.out_of_time)
-        self.window_s = self.protocol.target_s()
+        target_s = self.protocol.target_s()
+        self.forecast = Forecast(self.plan, self.models, self.machine, target_s)
+        self.starting = Starting(self.forecast, self.recorder, self.protocol, self.progress)
         self.pace = expect.Pace(0.0)
         self.ledger = Ledger(self.plan, self.recorder, self.profile.min_windows)
         self._keys: dict[str, str] = {}  # target label -> configuration key in the store
         self._empty_idle: Window | None = None
-        self._peaks_done: set[tuple[str, str, int | None]] = set()
-        self._tick_done = False
-        self._loaded: dict[str, Any] = {}
         self._planned: dict[str, Any] = dict(self.recorder.run.notes.get("planner", {}))
         self.shortened = False
 
@@ -68,7 +64,12 @@ class Session:
             for index in range(self.plan.processes)
             for target in self.plan.target_order(index)
         ]
-        todo = [self._todo(target, index) for target, index in order]
+        todo = [
+            self.forecast.process(
+                target, self.ledger.unfinished(target, index), self._is_undecided(target)
+            )
+            for target, index in order
+        ]
         self.pace = expect.Pace(sum(seconds for _, seconds in todo))
         self.progress.start(sum(cells for cells, _ in todo), self.pace.remaining_s)
         self._measure_empty_idle()
@@ -78,28 +79,18 @@ class Session:
                 self._run_target(target, index, points)
         return self.ledger.outcome()
 
+    def _is_undecided(self, target: Target) -> bool:
+        """Whether a planner still has to choose points of a target."""
+        return bool(target.candidates) and target.label not in self._planned
+
     def _chooses(self, target: Target, index: int) -> bool:
-        """Whether a planner still has to choose points in this process."""
-        return index == 0 and bool(target.candidates) and target.label not in self._planned
-
-    def _todo(self, target: Target, index: int) -> tuple[int, float]:
-        """Cells and seconds that a process repeat is expected to take, loading included."""
-        points = self.ledger.unfinished(target, index)
-        cells, seconds = len(points), sum(self._cell_s(target, point) for point in points)
-        if target.candidates and target.label not in self._planned:
-            cells += expect.planner_points(target)
-            seconds += self._planner_s(target)
-        return cells, seconds + (expect.load_s(self._architecture(target), target) if cells else 0)
-
-    def _planner_s(self, target: Target) -> float:
-        return expect.planner_s(
-            self.plan, self._architecture(target), target, self.machine.speed, self.window_s
-        )
+        """Whether this process is the one in which it chooses."""
+        return index == 0 and self._is_undecided(target)
 
     def notes(self) -> dict[str, Any]:
         """Facts of the run for its row: what was loaded, and whether time ran out."""
         planner = {"planner": self._planned} if self._planned else {}
-        return {"loaded": self._loaded, "shortened": self.shortened, **planner}
+        return {"loaded": self.starting.loaded, "shortened": self.shortened, **planner}
 
     def out_of_time(self) -> bool:
         """Whether the rest would go past the profile's budget: one window a cell must do then."""
@@ -114,20 +105,11 @@ class Session:
             )
         return late
 
-    def _architecture(self, target: Target) -> Architecture:
-        return self.models[target.model].architecture
-
-    def _cell_s(self, target: Target, point: Point) -> float:
-        return expect.cell_s(
-            self._architecture(target), target, point, self.machine.speed, self.profile,
-            self.window_s,
-        )  # fmt: skip
-
     # ------------------------------------------------------------------ one target, one process
     def _run_target(self, target: Target, index: int, points: list[Point]) -> None:
         """Measure points in fresh processes: one, and another after each that died."""
         available = self.machine.available_bytes()
-        whole = refusal(self._architecture(target), target, None, available)
+        whole = refusal(self.forecast.architecture(target), target, None, available)
         if whole is not None:
             self._register(target, None)
             self._fail_all(target, points, CellStatus.REFUSED, whole)
@@ -144,7 +126,7 @@ class Session:
         if not self._chooses(target, index) or self.plan.aim is None:
             return FixedGrid(points)
         rules = Rules(
-            self.plan.aim, self.profile, self.window_s,
+            self.plan.aim, self.profile, self.forecast.window_s,
             lambda batch: self._prior(target, batch),
         )  # fmt: skip
         return PlannedPoints(target, points, self.ledger.history(target, index), rules)
@@ -159,12 +141,12 @@ class Session:
         if not chosen:
             return  # its process never stood
         self._planned[target.label] = source.outcome()
-        self.recorder.update_run(notes={**self.recorder.run.notes, "planner": self._planned})
+        self.recorder.note(planner=self._planned)
         for line in source.sentences():
             self.progress.note(f"{target.model}: {line}")
         repeats = self.plan.processes
-        each_s = sum(self._cell_s(target, point) for point in chosen)
-        self.pace.expect(repeats * (each_s - self._planner_s(target)))
+        each_s = self.forecast.cells_s(target, chosen)
+        self.pace.expect(repeats * (each_s - self.forecast.planner_s(target)))
         self.progress.expect(repeats * (len(chosen) - expect.planner_points(target)))
 
     def _run_process(
@@ -179,16 +161,16 @@ class Session:
             target.threads, self.plan.timeout_s, self.machine.device.visible, self.progress.tick
         ) as process:
             try:
-                self._register(target, self._load(process, target))
-                self._peaks(process, target)
-                self._measure_tick(process, target)
+                self._register(target, self.starting.load(process, target))
+                self.starting.peaks(process, target)
+                self.starting.tick(process, target)
             except WorkerError as failure:
                 if target.label not in self._keys:
                     self._register(target, None)
                 rest = [point, *iter(source.propose, None)]
                 self._fail_all(target, rest, failure.status, failure.message)
                 return True
-            self.pace.done(expect.load_s(self._architecture(target), target))
+            self.pace.done(self.forecast.load_s(target))
             while point is not None:
                 if not self._try(process, target, index, point, source, available):
                     return False
@@ -211,7 +193,7 @@ class Session:
             position = len(target.points) + len(self.ledger.chosen(target))
             cell = self._cell(target, point, self._keys[target.label], position)
             self.ledger.plan(target, point, cell)
-        reason = refusal(self._architecture(target), target, point, available)
+        reason = refusal(self.forecast.architecture(target), target, point, available)
         try:
             if reason is not None:
                 raise WorkerError(CellStatus.REFUSED, reason, gone=False)
@@ -248,54 +230,6 @@ class Session:
             self._advance(target, point)
         return windows
 
-    # ------------------------------------------------------------------ what a process is asked
-    def _load(self, process: LocalProcess, target: Target) -> BackendFacts:
-        model = self.models[target.model]
-        card = self.machine.device.accelerator
-        request = BackendRequest(
-            model_name=model.name,
-            model_config=model.config,
-            checkpoint=model.checkpoint,
-            device=target.device if card is None else "cuda",  # the only one that it is shown
-            dtype=target.dtype,
-            attention=target.attention,
-            compile_mode=target.compile_mode,
-            kv_cache=target.kv_cache,
-            threads=target.threads,
-            seed=self.plan.seed,
-            max_context=target.max_context,
-            expected_parameters=self._architecture(target).parameters,
-        )
-        limit = max(LEAST_LOAD_TIMEOUT_S, self.plan.timeout_s)
-        facts = process.load(target.backend, request, limit)
-        self._loaded[target.label] = {
-            "load_s": facts.load_s,
-            "weight_bytes": facts.weight_bytes,
-            "libraries": facts.libraries,
-            "peak_memory_method": facts.peak_memory_method,
-            "notes": list(facts.notes),
-        }
-        return facts
-
-    def _peaks(self, process: LocalProcess, target: Target) -> None:
-        """This machine's ceilings, once for each number format and thread count."""
-        what = (target.device, target.dtype, target.threads)
-        if what in self._peaks_done:
-            return
-        self._peaks_done.add(what)
-        self.progress.doing(f"{target.model}: measuring this machine's peaks")
-        self.recorder.add_peaks(process.peaks(PEAKS_BUDGET_S[self.profile.name]))
-
-    def _measure_tick(self, process: LocalProcess, target: Target) -> None:
-        """The sensor's tick, once a run, while the device works (METHOD §3.1)."""
-        if self._tick_done or not self.protocol.counts_joules():
-            return
-        self._tick_done = True
-        work = [p for p in target.points if p.phase in (Phase.PREFILL, Phase.ANCHOR)]
-        if work:
-            self.protocol.measure_tick(process, work[0])
-            self.window_s = self.protocol.target_s()
-
     # ------------------------------------------------------------------ rows
     def _register(self, target: Target, facts: BackendFacts | None) -> None:
         """Store the model, the configuration as found, and the target's planned cells."""
@@ -330,7 +264,7 @@ class Session:
             phase=str(point.phase),
             workload=point.workload,
             role=point.role,
-            expected_s=self._cell_s(target, point),
+            expected_s=self.forecast.cell_s(target, point),
             position=position,
         )
 
@@ -345,7 +279,7 @@ class Session:
         self._advance(target, point)
 
     def _advance(self, target: Target, point: Point) -> None:
-        self.pace.done(self._cell_s(target, point))
+        self.pace.done(self.forecast.cell_s(target, point))
         self.progress.advance(f"{target.model} {point.label}", self.pace.remaining_s)
 
     # ------------------------------------------------------------------ idle before any model

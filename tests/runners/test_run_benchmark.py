@@ -179,6 +179,23 @@ def test_a_run_ended_midway_is_resumed_with_every_cell_exactly_once(
     assert code == 2 and "no interrupted run" in err
 
 
+def test_a_run_under_way_is_not_resumed(plan: Path) -> None:
+    process = start(plan.parent, "--plan", "plan.yaml", "--db", "o.db")
+    try:
+        deadline = time.monotonic() + 120
+        while windows(plan.parent / "o.db") < 2:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.02)
+        code, _, err = call(plan.parent, "--resume", "--db", "o.db")
+        assert code == 2 and f"still going on (process {process.pid})" in err
+    finally:
+        process.kill()
+        process.communicate(timeout=60)
+    assert query(plan.parent / "o.db", "select status from run") == [("running",)]
+    rest = ["--resume", "--dry-run", "--json", "--db", "o.db"]
+    assert call(plan.parent, *rest)[0] == 0, "what is dead may be gone on with"
+
+
 def test_a_killed_parent_leaves_no_worker(plan: Path) -> None:
     kill_midway(plan.parent, signal.SIGKILL, after=2)
     deadline = time.monotonic() + 10
