@@ -40,7 +40,8 @@ def render(database: Database, choice: Choice) -> None:
     st.markdown(f"### {claim}")
     change = _change(database, choice, estimates)
     st.markdown(rest if change is None else f"{rest} {theme.text(change.sentence)}")
-    st.caption(sentence.evidence(best, _measured(database, best)))
+    meant = "" if change is None else " · P(better): share of draws in which moving is cheaper"
+    st.caption(sentence.evidence(best, _measured(database, best)) + meant)
     _numbers(best)
     _bills(estimates, choice)
     _configurations(database, requests)

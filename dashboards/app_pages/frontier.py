@@ -51,13 +51,15 @@ def render(database: Database, choice: Choice) -> None:
             continue
         seen.add(group.points)
         rows = pd.DataFrame([asdict(point) for point in group.points])
+        rows["provenance"] = _provenance(rows, database.requests(choice.workload), cost)
         best = rows[rows["on_frontier"]].iloc[0]
         same = sum(other.points == group.points for other in found.groups)
         name = "every zone" if same > 1 and same == len(found.groups) else group.name
+        n, of = int(rows["on_frontier"].sum()), len(rows)
         st.markdown(
-            f"### {theme.text(name)}: {int(rows['on_frontier'].sum())} of {len(rows)} points "
-            f"on the frontier, the cheapest **{theme.text(best['model'])}** at "
-            f"{theme.text(show(best['cost'], _unit(cost)))} and a score of {best['score']:.3g}"
+            f"### In {theme.text(name)}, {n} of {of} {'point is' if of == 1 else 'points are'} on "
+            f"the frontier; the cheapest is {theme.text(best['model'])} at "
+            f"{theme.text(show(best['cost'], _unit(cost)))} with a score of {best['score']:.3g}"
         )
         theme.chart(
             tradeoff.frontier(rows, _unit(cost), lane),
@@ -73,7 +75,18 @@ def render(database: Database, choice: Choice) -> None:
                 "Some scores are those of another checkpoint of the same architecture: what was "
                 "timed is the shape; the table names whose score it is."
             )
-    st.caption("Fill: ● on the frontier in at least 95 % of draws, ◉ in at least half, ○ in fewer.")
+    st.caption("On the frontier: no other model is both cheaper and better. Fill: ● so in at least "
+               "95 % of draws, ◉ in at least half, ○ in fewer.")  # fmt: skip
+    theme.shapes()
+
+
+def _provenance(rows: pd.DataFrame, requests: pd.DataFrame, cost: str) -> list[str | None]:
+    """How the cost of each point was obtained: time is measured, the rest is as its joules."""
+    if cost == "runtime_s":
+        return ["measured"] * len(rows)
+    keys = zip(requests["model"], requests["configuration"], strict=True)
+    known = dict(zip(keys, requests["energy_provenance"], strict=True))
+    return [known.get(key) for key in zip(rows["model"], rows["configuration"], strict=True)]
 
 
 def _unit(cost: str) -> str:

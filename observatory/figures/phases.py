@@ -70,7 +70,8 @@ def phase_time(rows: pd.DataFrame, phase: str) -> go.Figure:
         figure.update_yaxes(**style.log_axis(y_label, times))
     else:
         figure.update_xaxes(**style.linear_axis(x_label))
-        figure.update_yaxes(**style.linear_axis(y_label))
+        times = [*(mine["runtime_s"] / mine["output_tokens"])]
+        figure.update_yaxes(**style.linear_axis(y_label, values=times))
     return style.finish(figure, 360)
 
 

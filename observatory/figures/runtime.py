@@ -112,6 +112,6 @@ def request_by_configuration(rows: pd.DataFrame) -> go.Figure:
             hovertemplate="%{y}: %{text}<extra>roofline</extra>",
         )  # fmt: skip
     figure.update_layout(barmode="stack", bargap=0.35)
-    figure.update_xaxes(**style.linear_axis(style.axis_label("runtime_s")))
+    figure.update_xaxes(**style.linear_axis(style.axis_label("runtime_s"), values=total))
     figure.update_yaxes(autorange="reversed")
     return style.finish(figure, 130 + 34 * len(names))

@@ -80,7 +80,9 @@ def log_axis(label: str, values: Iterable[float | None]) -> dict[str, Any]:
     known = [v for v in values if v is not None and math.isfinite(v)]
     if any(v <= 0 for v in known):
         raise InputError(f"{label}: a log axis shows positive values only")
-    axis: dict[str, Any] = {"title": {"text": label}, "type": "log", "showgrid": True, "dtick": 1}
+    axis: dict[str, Any] = {"title": {"text": label}, "type": "log", "showgrid": True, "dtick": 1,
+                            "minor": {"dtick": "D1", "ticks": "outside", "ticklen": 3,
+                                      "tickcolor": GREY}}  # fmt: skip
     if known:
         wide = max(known) >= 100 * min(known)
         ticks = _decades(min(known), max(known)) if wide else _one_two_five(min(known), max(known))
@@ -121,9 +123,25 @@ def tick(value: float) -> str:
     return f"{value:,.0f}" if 1000 <= value < 1e9 else f"{value:.6g}"
 
 
-def linear_axis(label: str, zero: bool = True) -> dict[str, Any]:
-    """A linear axis that starts at zero, as lengths of bars must."""
-    return {"title": {"text": label}, "rangemode": "tozero" if zero else "normal", "showgrid": True}
+def linear_axis(
+    label: str, zero: bool = True, values: Iterable[float | None] = ()
+) -> dict[str, Any]:
+    """A linear axis that starts at zero, as lengths of bars must.
+
+    With `values`, ticks are written in the prefix in which their largest reads well, as on
+    `log_axis`.
+    """
+    axis: dict[str, Any] = {"title": {"text": label}, "showgrid": True,
+                            "rangemode": "tozero" if zero else "normal"}  # fmt: skip
+    largest = max((v for v in values if v is not None and math.isfinite(v)), default=0.0)
+    if largest > 0 and zero:
+        factor, shown = readable(label, largest)
+        step = next(m * 10.0**math.floor(math.log10(largest) - 1) for m in (2, 5, 10, 20)
+                    if 5 * m * 10.0**math.floor(math.log10(largest) - 1) >= largest)  # fmt: skip
+        ticks = [step * i for i in range(16)]  # beyond the largest too, for its interval
+        axis |= {"title": {"text": shown}, "tickmode": "array", "tickvals": ticks,
+                 "ticktext": [tick(t / factor) for t in ticks]}  # fmt: skip
+    return axis
 
 
 def finish(figure: go.Figure, height: int, title: str | None = None) -> go.Figure:

@@ -14,8 +14,8 @@ from observatory.units import show_interval
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-#: chance to be on the frontier -> marker: filled >= 0.95, half, hollow < 0.5
-FILLS = {"filled": "circle", "half": "circle-open-dot", "hollow": "circle-open"}
+#: chance to be on the frontier -> what is added to the shape: filled >= 0.95, half, hollow < 0.5
+FILLS = {"filled": "", "half": "-open-dot", "hollow": "-open"}
 #: the plot that labels are placed for, in pixels: on a wider one they are further apart
 PLOT_PX = (420.0, 360.0)
 
@@ -24,7 +24,8 @@ def frontier(points: pd.DataFrame, quantity: str, lane: str) -> go.Figure:
     """Points of one group with the frontier as a step; only its points carry a label.
 
     `points`: `model`, `cost`, `cost_low`, `cost_high`, `score`, `score_low`, `score_high`,
-    `on_frontier`, `p_on_frontier`, `marker`. `quantity` is the cost as `units` names it.
+    `on_frontier`, `p_on_frontier`, `marker`, and where it is known `provenance` of the cost, which
+    is the shape. `quantity` is the cost as `units` names it.
     """
     if points.empty:
         return style.blank("No model has both this cost and a score in this lane.")
@@ -38,11 +39,13 @@ def frontier(points: pd.DataFrame, quantity: str, lane: str) -> go.Figure:
         line={"color": style.GREY, "width": 1.5, "shape": "hv"}, hoverinfo="skip",
     )  # fmt: skip
     low, high = style.plain(rows["cost_low"]), style.plain(rows["cost_high"])
+    provenance = rows["provenance"] if "provenance" in rows else ["measured"] * len(rows)
     named = _labels(rows, cost, score, low, high)
     figure.add_scatter(
         x=cost, y=score, mode="markers+text", showlegend=False,
         marker={"color": style.BLUE, "size": 12, "line": {"width": 2, "color": style.BLUE},
-                "symbol": [FILLS[m] for m in rows["marker"]]},
+                "symbol": [style.symbol(p) + FILLS[m]
+                           for p, m in zip(provenance, rows["marker"], strict=True)]},
         error_x=style.error_bars(cost, low, high),
         error_y=style.error_bars(score, style.plain(rows["score_low"]),
                                  style.plain(rows["score_high"])),
@@ -58,7 +61,7 @@ def frontier(points: pd.DataFrame, quantity: str, lane: str) -> go.Figure:
     figure.update_xaxes(**style.log_axis(style.axis_label(quantity), bounds))
     benchmark = "/".join(lane.split("/")[:2])  # the whole lane stands in the table
     label = f"{style.safe(style.shorten(benchmark, 50))} (score)"
-    figure.update_yaxes(title={"text": label}, showgrid=True, rangemode="tozero")
+    figure.update_yaxes(title={"text": label}, showgrid=True, range=_span(rows))
     return style.finish(figure, 460)
 
 
@@ -69,13 +72,13 @@ def _labels(
     """Name and position of each point of the frontier, clear of points, bars and other names."""
     known = [math.log(v) for v in (*low, *cost, *high) if v]
     left, width = min(known), (max(known) - min(known)) or 1.0
-    tall = max([*score, *(v for v in style.plain(rows["score_high"]) if v is not None)]) or 1.0
+    bottom, top = _span(rows)
 
     def px(value: float) -> float:
         return PLOT_PX[0] * (math.log(value) - left) / width
 
     def py(value: float) -> float:
-        return PLOT_PX[1] * value / tall
+        return PLOT_PX[1] * (value - bottom) / (top - bottom)
 
     at = [(px(c), py(s)) for c, s in zip(cost, score, strict=True)]
     obstacles = [labels.Box(x - 7, x + 7, y - 7, y + 7) for x, y in at]
@@ -89,3 +92,14 @@ def _labels(
         [(str(m) if on else "", x, y)
          for m, on, (x, y) in zip(rows["model"], shown, at, strict=True)], obstacles
     )  # fmt: skip
+
+
+def _span(points: pd.DataFrame) -> tuple[float, float]:
+    """What the axis of scores shows: them and their intervals, with room for names.
+
+    It does not start at zero: a score is a place and no length, and chance is not zero either.
+    """
+    known = [v for c in ("score", "score_low", "score_high") for v in style.plain(points[c])
+             if v is not None]  # fmt: skip
+    room = 0.15 * (max(known) - min(known)) or 0.1 * abs(max(known)) or 0.1
+    return min(known) - room, max(known) + room

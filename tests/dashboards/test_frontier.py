@@ -29,6 +29,7 @@ def test_points_are_those_of_the_command_line(page: Opener, filled: Path) -> Non
     named = {text for text in marks["text"] if text}
     assert named == {p.model for p in group.points if p.on_frontier}
     assert marks["error_x"]["visible"]  # no bare point
+    assert all(s.startswith("triangle-up") for s in marks["marker"]["symbol"])  # estimated joules
     assert figure["layout"]["xaxis"]["title"]["text"] == "Carbon (µgCO2e)"
 
 

@@ -151,6 +151,14 @@ def test_an_axis_says_the_prefix_of_its_ticks(
     assert style.readable(label, value) == expected
 
 
+@given(st.floats(1e-9, 1e9))
+def test_a_linear_axis_of_bars_starts_at_zero_and_has_a_few_round_ticks(largest: float) -> None:
+    axis = style.linear_axis("Runtime (s)", values=[largest, None])
+    inside = [t for t in axis["tickvals"] if t <= largest]
+    assert axis["rangemode"] == "tozero" and axis["tickvals"][0] == 0
+    assert 3 <= len(inside) <= 6 and axis["tickvals"][-1] > 2 * largest
+
+
 def test_ticks_are_plain_numbers() -> None:
     assert [style.tick(v) for v in (0.02, 1.0, 5e3, 2e6)] == ["0.02", "1", "5,000", "2,000,000"]
 
