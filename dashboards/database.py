@@ -1,15 +1,17 @@
 """The database behind the pages: opened read-only, asked through `answers`, cached on its version.
 
-Pages import this module and never SQL. A cached answer is used again until a window, a summary, a
-fit, an estimate or a run was added.
+Pages import this module and never SQL. Two versions are told apart: what was *derived* (summaries,
+fits, bills) stays as it is while a run writes windows, so that pages on it stay warm; lists of
+runs, cells and windows follow every commit. Cached values are shared between sessions; a frame is
+handed out as a copy that copies its columns only where somebody writes.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import streamlit as st
@@ -27,16 +29,23 @@ from observatory.pairs import frame_of, paired_points
 from observatory.records import Workload
 from observatory.store.database import (
     DEFAULT_DATABASE,
+    change_counter,
     data_version,
+    derived_version,
     open_read_only,
     parse_url,
     shown,
 )
-from observatory.tradeoffs import Limits, Tradeoff, routing_use
+from observatory.tradeoffs import MOST_POINTS, Limits, Tradeoff, routing_use
 from observatory.tradeoffs.routing_use import Measured, ModelUse
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 VARIABLE = "OBSERVATORY_DB"
 VERSION_S = 2.0  #: for how long a version of the data is believed
+#: answers that follow every commit; the others follow what was derived
+ON_FACTS = ("runs", "cells", "windows", "findings", "findings_by_rule", "configurations")
 
 
 class Database:
@@ -44,7 +53,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._version = _version(url)
+        self._version, self._derived = _versions(url)
 
     @property
     def name(self) -> str:
@@ -58,13 +67,23 @@ class Database:
         """Whether no fit stands in it yet, so that nothing can be estimated."""
         return not self.configurations()
 
-    def table(self, name: str, *arguments: Any) -> pd.DataFrame:
+    def table(self, name: str, *arguments: Any, **options: Any) -> pd.DataFrame:
         """The table that `answers.<name>` gives."""
-        return _table(self._url, self._version, name, arguments)
+        version = self._version if name in ON_FACTS else self._derived
+        made = _table(self._url, version, name, arguments, tuple(sorted(options.items())))
+        return made.copy(deep=False)
+
+    def whole(self, name: str, *arguments: Any, **options: Any) -> Callable[[], pd.DataFrame]:
+        """What gives that table when somebody asks for its file; it is not kept."""
+        return lambda: getattr(answers, name)(_engine(self._url), *arguments, **options)
+
+    def fits(self) -> int:
+        """How many fits there are."""
+        return int(_ask(self._url, self._derived, "fit_count", ()))
 
     def configurations(self) -> dict[str, str]:
         """Key -> `model · configuration`, of those with a fit."""
-        return _configurations(self._url, self._version)
+        return _configurations(self._url, self._derived)
 
     def overview(self) -> dict[str, Any]:
         """Counts of runs, windows, failures."""
@@ -72,11 +91,20 @@ class Database:
 
     def covered_request(self) -> tuple[int, int]:
         """A request (p, o) that every fit covers."""
-        return _covered(self._url, self._version)
+        made: tuple[int, int] = _ask(self._url, self._derived, "covered_request", ())
+        return made
 
     def requests(self, workload: Workload) -> pd.DataFrame:
         """Time and joules of a request on every configuration, fastest first, not yet billed."""
-        return _requests(self._url, self._version, workload)
+        return _requests(self._url, self._derived, workload).copy(deep=False)
+
+    def details(self, workload: Workload, keys: tuple[str, ...]) -> pd.DataFrame:
+        """Rows of `requests` beside their roofline, score and reasons; of these configurations."""
+        return _details(self._url, self._derived, workload, keys).copy(deep=False)
+
+    def all_details(self, workload: Workload) -> Callable[[], pd.DataFrame]:
+        """What gives `details` of every configuration when somebody asks for the file."""
+        return lambda: _rows(answers.energy_inputs(_engine(self._url), workload))
 
     def estimate(
         self, workload: Workload, scenario: Scenario, keys: tuple[str, ...]
@@ -84,41 +112,41 @@ class Database:
         """What a request costs on these configurations, fastest first; empty without a fit."""
         if not keys:
             return []
-        made: list[Estimate] = _estimate(self._url, self._version, workload, scenario, keys)
+        made: list[Estimate] = _estimate(self._url, self._derived, workload, scenario, keys)
         return made
 
     def compare(self, workload: Workload, scenario: Scenario, a: str, b: str) -> Change:
         """Moving one request from configuration `a` to `b`."""
-        made: Change = _ask(self._url, self._version, "compare", (workload, scenario, a, b))
+        made: Change = _ask(self._url, self._derived, "compare", (workload, scenario, a, b))
         return made
 
     def pairs(self, base: str, others: tuple[str, ...]) -> pd.DataFrame:
         """Paired ratios of what runs measured of `others` beside `base`; `key` says of which."""
-        return _pairs(self._url, self._version, base, others)
+        return _pairs(self._url, self._version, base, others).copy(deep=False)
 
     def detail(
         self, workload: Workload, scenario: Scenario, key: str
     ) -> tuple[Footprint, tuple[Rung, ...]]:
         """Bills with variance shares, and the ladder of boundaries."""
         made: tuple[Footprint, tuple[Rung, ...]] = _ask(
-            self._url, self._version, "bill_in_detail", (workload, scenario, key)
+            self._url, self._derived, "bill_in_detail", (workload, scenario, key)
         )
         return made
 
     def lanes(self) -> dict[str, int]:
         """Axis of scores -> how many of the measured models (or their variants) have one."""
-        made: dict[str, int] = _lanes(self._url, self._version)
-        return made
+        return _lanes(self._url, self._derived)
 
     def frontier(
         self, cost: str, lane: str, workload: Workload, scenario: Scenario, limits: Limits
     ) -> Tradeoff:
-        """Cost beside capability. Raises InputError where nothing can be compared."""
-        return _frontier(self._url, self._version, cost, lane, workload, scenario, limits)
+        """Cost beside capability, of MOST_POINTS points a group. Raises InputError where nothing
+        can be compared."""
+        return _frontier(self._url, self._derived, cost, lane, workload, scenario, limits)
 
     def served(self) -> dict[str, tuple[str, Measured]]:
         """`configuration/machine` -> (words, which), of configurations that can serve a router."""
-        return _served(self._url, self._version)
+        return _served(self._url, self._derived)
 
     def uses(
         self, table: Tables, models: Sequence[str], covers: str, served: dict[str, Measured]
@@ -137,64 +165,87 @@ def connect() -> Database:
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
-def _engine(url: str) -> Any:
-    return open_read_only(url)
+def _opened(url: str, file: tuple[int, int] | None) -> tuple[Engine, Callable[[], str | None]]:
+    """The engine, and what counts commits; another file under the same name is opened anew."""
+    del file  # part of the key
+    engine = open_read_only(url)
+    return engine, change_counter(engine)
+
+
+def _file(url: str) -> tuple[int, int] | None:
+    """Which file a path names now; None for a server, or where there is none."""
+    path = parse_url(url)
+    if path.get_backend_name() != "sqlite":
+        return None
+    try:
+        found = Path(str(path.database)).stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _engine(url: str) -> Engine:
+    file = _file(url)
+    if file is None and parse_url(url).get_backend_name() == "sqlite":
+        return open_read_only(url)  # the file was taken away: say so
+    return _opened(url, file)[0]
 
 
 @st.cache_data(show_spinner=False, ttl=VERSION_S, max_entries=8)
-def _version(url: str) -> str:
-    path = parse_url(url)
-    if path.get_backend_name() == "sqlite" and not Path(str(path.database)).exists():
-        _engine.clear()  # the file was taken away: say so, do not go on with an open handle
-    return data_version(_engine(url))
+def _versions(url: str) -> tuple[str, str]:
+    """(of everything, of what is derived), believed for VERSION_S."""
+    _engine(url)
+    file = _file(url)
+    count = _opened(url, file)[1]()
+    return _read_tokens(url, file) if count is None else _tokens(url, file, count)
 
 
-@st.cache_data(show_spinner=False, max_entries=64)
-def _table(url: str, version: str, name: str, arguments: tuple[Any, ...]) -> pd.DataFrame:
+@st.cache_data(show_spinner=False, max_entries=8)
+def _tokens(url: str, file: tuple[int, int] | None, commits: str) -> tuple[str, str]:
+    everything, derived = _read_tokens(url, file)
+    return f"{commits}/{everything}", derived
+
+
+def _read_tokens(url: str, file: tuple[int, int] | None) -> tuple[str, str]:
+    engine = _opened(url, file)[0]
+    return f"{file}/{data_version(engine)}", f"{file}/{derived_version(engine)}"
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _table(
+    url: str, version: str, name: str, arguments: tuple[Any, ...], options: tuple[Any, ...]
+) -> pd.DataFrame:
     del version  # part of the key
-    question = getattr(answers, name)
-    made: pd.DataFrame = question(_engine(url), *arguments)
+    made: pd.DataFrame = getattr(answers, name)(_engine(url), *arguments, **dict(options))
     return made
 
 
-@st.cache_data(show_spinner=False, max_entries=8)
-def _configurations(url: str, version: str) -> dict[str, str]:
-    rows = _table(url, version, "fits", ())[["configuration_key", "model", "configuration"]]
-    return {
-        str(row["configuration_key"]): f"{row['model']} · {row['configuration']}"
-        for row in rows.to_dict("records")
-    }
-
-
-@st.cache_data(show_spinner=False, max_entries=8)
-def _served(url: str, version: str) -> dict[str, tuple[str, Measured]]:
-    rows = _table(url, version, "fits", ()).to_dict("records")
-    return {
-        f"{row['configuration_key']}/{row['environment_key']}": (
-            f"{row['model']} · {row['configuration']}",
-            Measured(str(row["configuration_key"]), str(row["environment_key"])),
-        )
-        for row in rows
-    }
-
-
-@st.cache_data(show_spinner=False, max_entries=32)
-def _pairs(url: str, version: str, base: str, others: tuple[str, ...]) -> pd.DataFrame:
+@st.cache_resource(show_spinner=False, max_entries=2)
+def _laws(url: str, version: str) -> answers.Laws:
+    """Every fit, ready to be asked: read once for each state of the derived tables."""
     del version
-    found = [frame_of(paired_points(_engine(url), base, key)).assign(key=key) for key in others]
-    return pd.concat([rows for rows in found if not rows.empty] or found[:1], ignore_index=True)
+    return answers.read_laws(_engine(url))
+
+
+@st.cache_resource(show_spinner=False, max_entries=2)
+def _configurations(url: str, version: str) -> dict[str, str]:
+    rows = _laws(url, version).runtime.rows
+    names = (rows["model"] + " · " + rows["configuration"]).tolist() if len(rows) else []
+    return dict(zip(rows["configuration_key"].tolist(), names, strict=True))
+
+
+@st.cache_resource(show_spinner=False, max_entries=2)
+def _served(url: str, version: str) -> dict[str, tuple[str, Measured]]:
+    known = _configurations(url, version)
+    rows = _laws(url, version).runtime.rows
+    pairs = zip(rows["configuration_key"].tolist(), rows["environment_key"].tolist(), strict=True)
+    return {f"{key}/{machine}": (known[key], Measured(key, machine)) for key, machine in pairs}
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
 def _overview(url: str, version: str) -> dict[str, Any]:
     del version
     return answers.overview(_engine(url))
-
-
-@st.cache_data(show_spinner=False, max_entries=8)
-def _covered(url: str, version: str) -> tuple[int, int]:
-    del version
-    return answers.covered_request(_engine(url))
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
@@ -204,9 +255,17 @@ def _ask(url: str, version: str, name: str, arguments: tuple[Any, ...]) -> Any:
     return getattr(answers, name)(_engine(url), *arguments)
 
 
-@st.cache_data(show_spinner=False, max_entries=8)
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _pairs(url: str, version: str, base: str, others: tuple[str, ...]) -> pd.DataFrame:
+    del version
+    found = [frame_of(paired_points(_engine(url), base, key)).assign(key=key) for key in others]
+    return pd.concat([rows for rows in found if not rows.empty] or found[:1], ignore_index=True)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
 def _lanes(url: str, version: str) -> dict[str, int]:
-    measured = {architecture(model_name(m)) for m in _table(url, version, "fits", ())["model"]}
+    names = set(_laws(url, version).runtime.rows["model"])
+    measured = {architecture(model_name(str(m))) for m in names}
     found: dict[str, set[str]] = {}
     for row in tradeoffs.capability_rows(_engine(url)):
         shape = architecture(model_name(str(row["model_name"])))
@@ -215,25 +274,35 @@ def _lanes(url: str, version: str) -> dict[str, int]:
     return {axis: len(found[axis]) for axis in sorted(found)}
 
 
-@st.cache_resource(show_spinner=False, max_entries=64)
+@st.cache_resource(show_spinner=False, max_entries=32)
 def _frontier(url: str, version: str, *arguments: Any) -> Tradeoff:
-    del version
     cost, lane, workload, scenario, limits = arguments
-    return tradeoffs.frontier(_engine(url), cost, lane, workload, scenario, limits=limits)
+    return tradeoffs.frontier(
+        _engine(url), cost, lane, workload, scenario, limits=limits, most=MOST_POINTS,
+        laws=_laws(url, version),
+    )  # fmt: skip
 
 
-@st.cache_data(show_spinner=False, max_entries=16)
+@st.cache_resource(show_spinner=False, max_entries=4)
 def _requests(url: str, version: str, workload: Workload) -> pd.DataFrame:
-    if not _configurations(url, version):
+    laws = _laws(url, version)
+    if not len(laws.runtime):
         return pd.DataFrame()
-    bare = sorted(
-        (e for e, _ in answers.energy_inputs(_engine(url), workload)),
-        key=lambda e: (e.runtime_s, e.model, e.configuration_key),
-    )
+    return answers.request_table(_engine(url), workload, laws=laws)
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _details(url: str, version: str, workload: Workload, keys: tuple[str, ...]) -> pd.DataFrame:
+    del version
+    return _rows(answers.energy_inputs(_engine(url), workload, keys=keys))
+
+
+def _rows(pairs: Sequence[tuple[Estimate, Any]]) -> pd.DataFrame:
+    bare = sorted((e for e, _ in pairs), key=lambda e: (e.runtime_s, e.model, e.configuration_key))
     return pd.DataFrame([row for e in bare for row in e.rows()])
 
 
-@st.cache_resource(show_spinner=False, max_entries=64)
+@st.cache_resource(show_spinner=False, max_entries=32)
 def _estimate(
     url: str, version: str, workload: Workload, scenario: Scenario, keys: tuple[str, ...]
 ) -> list[Estimate]:

@@ -23,6 +23,8 @@ from observatory.records import Workload
 EXAMPLES = "three examples"
 NO_ZONE = "not chosen (three examples)"
 LARGEST_TOKENS = 10_000_000
+MANY = 300  #: configurations that one widget offers
+SPLIT = " · "  #: between a model and its stack
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,26 @@ def choose_many(
     )  # fmt: skip
     _remember(key, "" if chosen == list(default)[:most] else ",".join(chosen))
     return list(chosen)
+
+
+def narrowed(key: str, known: Mapping[str, str], kept: Sequence[str]) -> Mapping[str, str]:
+    """The options of a widget `key` over configurations (id -> `model · stack`).
+
+    Beyond MANY a second widget chooses the model first: a browser would choke on thousands of
+    options, and a reader too. What is chosen already (`kept`, the address, the session) stays.
+    """
+    if len(known) <= MANY:
+        return known
+    session = st.session_state.get(key, [])
+    chosen = [session] if isinstance(session, str) else list(session)
+    asked = st.query_params.get(key, "").split(",")
+    stay = {one for one in (*kept, *chosen, *asked) if one in known}
+    first = next(one for one in (*chosen, *asked, *kept) if one in known)
+    models = sorted({name.partition(SPLIT)[0] for name in known.values()})
+    model = choose(f"model ({len(known):,} configurations)", f"{key}-model",
+                   {name: name for name in models}, known[first].partition(SPLIT)[0])  # fmt: skip
+    return {one: name for one, name in known.items()
+            if one in stay or name.partition(SPLIT)[0] == model}  # fmt: skip
 
 
 def _remember(key: str, value: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -17,12 +18,14 @@ from observatory.units import MISSING, show_interval
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+Frame = pd.DataFrame | Callable[[], pd.DataFrame]
+
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>$~:&\"'=^@])")
 #: what the browser would still make an icon, a colour or a link of after Markdown's escapes were
 #: read: `:material/home:`, `https://…`, `www.…`, an address with @
 _LINKED = re.compile(r"(?<=:)(?=[/A-Za-z_+-])|(?<=www)(?=\.)|(?=@)", re.IGNORECASE)
 _JOINER = "\u2060"  #: of no width, and no break
-MOST_ROWS = 500  #: rows shown of a table; its files have all
+MOST_ROWS = 200  #: rows shown of a table; its files have all
 ABBREVIATIONS = ("ttft", "tpot", "mfu", "mbu", "mape", "id", "kv", "cpu", "gpu")
 #: what a column means, for those who hover over its name
 MEANINGS = {
@@ -36,6 +39,7 @@ MEANINGS = {
     "mape": "Mean absolute error over the points that made the fit.",
     "n_points": "Points that made the fit.",
     "n_heldout": "Points that the fit never saw.",
+    "heldout_mean_error": "Held-out points were this far off on average.",
     "heldout_median_error": "Half of the held-out points were closer than this.",
     "heldout_p90_error": "Nine of ten held-out points were closer than this.",
     "between_process_rel": "How much fresh processes differ.",
@@ -81,8 +85,8 @@ def chart(figure: go.Figure, alt: str, rows: pd.DataFrame, name: str) -> None:
         st.caption("The camera above the chart saves it as SVG.")
 
 
-def download(rows: pd.DataFrame, name: str) -> None:
-    """CSV and JSON of `rows`, every column, SI units."""
+def download(rows: Frame, name: str) -> None:
+    """CSV and JSON of `rows` (or of what gives them, on the click), every column, SI units."""
     for label, kind, mime in (("CSV", "csv", "text/csv"), ("JSON", "json", "application/json")):
         st.download_button(
             label, _file(rows, kind), f"{name}.{kind}", mime, key=f"{kind} {name}",
@@ -90,19 +94,30 @@ def download(rows: pd.DataFrame, name: str) -> None:
         )  # fmt: skip
 
 
-def _file(rows: pd.DataFrame, kind: str) -> Any:
-    return lambda: tables.write(rows, kind)
+def _file(rows: Frame, kind: str) -> Any:
+    return lambda: tables.write(rows() if callable(rows) else rows, kind)
 
 
-def table(rows: pd.DataFrame, name: str, alt: str, columns: list[str] | None = None) -> None:
-    """A table in readable units, with CSV and JSON of all its columns in SI."""
+def table(
+    rows: pd.DataFrame,
+    name: str,
+    alt: str,
+    columns: list[str] | None = None,
+    whole: Callable[[], pd.DataFrame] | None = None,
+    total: int | None = None,
+) -> None:
+    """A table in readable units, with CSV and JSON of all its columns in SI.
+
+    Where `rows` are only the first of `total`, `whole` gives all of them for the files.
+    """
     chosen = rows if columns is None else rows[[c for c in columns if c in rows]]
-    if len(chosen) > MOST_ROWS:
-        st.caption(f"The first {MOST_ROWS} of {len(chosen):,} rows; the files have them all.")
-        chosen = chosen.head(MOST_ROWS)
+    count = len(rows) if total is None else total
+    chosen = chosen.head(MOST_ROWS)
+    if count > len(chosen):
+        st.caption(f"The first {len(chosen):,} of {count:,} rows; the files have them all.")
     _shown(chosen, alt, key=f"table {name}")
     with st.container(horizontal=True):
-        download(rows, name)
+        download(rows if whole is None or count == len(rows) else whole, name)
 
 
 def _shown(rows: pd.DataFrame, alt: str, **options: Any) -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboards import sentence, theme
 from dashboards.database import Database, connect
-from dashboards.state import Choice, choose, current
+from dashboards.state import Choice, choose, current, narrowed
 from observatory.answers import Estimate, estimate_frame
 from observatory.figures import bills, runtime
 from observatory.footprint import EXAMPLE_ZONES
@@ -44,7 +44,7 @@ def render(database: Database, choice: Choice) -> None:
     st.caption(sentence.evidence(best, _measured(database, best)) + meant)
     _numbers(best)
     _bills(estimates, choice)
-    _configurations(database, requests)
+    _configurations(database, requests, choice)
     _times(database, best)
 
 
@@ -70,9 +70,8 @@ def _started(database: Database) -> None:
 
 
 def _measured(database: Database, best: Estimate) -> dict[str, object] | None:
-    rows = database.table("configurations")
-    mine = rows[(rows["configuration_key"] == best.configuration_key)
-                & (rows["environment_key"] == best.environment_key)]  # fmt: skip
+    rows = database.table("configurations", (best.configuration_key,))
+    mine = rows[rows["environment_key"] == best.environment_key]
     return None if mine.empty else {str(k): v for k, v in mine.iloc[0].items()}
 
 
@@ -154,12 +153,14 @@ def _notes(estimates: list[Estimate]) -> None:
                 st.markdown(f"* assumed factors: {theme.text(', '.join(sorted(assumed)))}")
 
 
-def _configurations(database: Database, requests: pd.DataFrame) -> None:
+def _configurations(database: Database, requests: pd.DataFrame, choice: Choice) -> None:
     """Every configuration: time beside the roofline, joules, how much was measured."""
     st.subheader("Configurations")
-    rows = requests.assign(name=theme.names(requests))
+    keys = tuple(requests["configuration_key"].head(theme.MOST_ROWS))
+    rows = database.details(choice.workload, keys)
+    rows = rows.assign(name=theme.names(rows))
     drawn = rows.head(SHOWN)
-    more = f", the fastest {SHOWN} of {len(rows)}" if len(rows) > SHOWN else ""
+    more = f", the fastest {SHOWN} of {len(requests)}" if len(requests) > SHOWN else ""
     theme.chart(
         runtime.request_by_configuration(drawn),
         f"Prefill and decode time of one request on each configuration{more}, with its interval "
@@ -168,23 +169,31 @@ def _configurations(database: Database, requests: pd.DataFrame) -> None:
                "runtime_high_s", "roofline_s", "roofline_bound", "extrapolated"]],
         "request-by-configuration",
     )  # fmt: skip
-    measured = database.table("configurations")
-    keys = ["configuration_key", "environment_key"]
-    counts = measured[[*keys, "runs", "windows", "processes", "last_utc", "dtype", "threads"]]
-    merged = rows.merge(counts, on=keys, how="left")
-    theme.table(merged, "configurations", "Every measured configuration with its cost", [
+    everything, measured = database.all_details(choice.workload), database.whole("configurations")
+    theme.table(
+        _counted(rows, database.table("configurations", keys)), "configurations",
+        "Every measured configuration with its cost", [
         "model", "configuration", "runtime_s", "runtime_low_s", "runtime_high_s", "energy_j",
         "energy_provenance", "ttft_s", "tpot_s", "roofline_s", "roofline_ratio", "energy_reason",
         "energy_method", "weights", "capability", "extrapolated", "runs",
         "windows", "processes", "last_utc",
-    ])  # fmt: skip
+        ], lambda: _counted(everything(), measured()), len(requests),
+    )  # fmt: skip
+
+
+def _counted(rows: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
+    """The rows with how much was measured for each."""
+    keys = ["configuration_key", "environment_key"]
+    counts = measured[[*keys, "runs", "windows", "processes", "last_utc", "dtype", "threads"]]
+    return rows.merge(counts, on=keys, how="left")
 
 
 def _times(database: Database, best: Estimate) -> None:
     """Measured beside idealized beside roofline, for one configuration."""
     st.subheader("Measured, idealized, roofline")
     names = database.configurations()
-    chosen = choose("configuration", "of", names, best.configuration_key)
+    offered = narrowed("of", names, [best.configuration_key])
+    chosen = choose("configuration", "of", offered, best.configuration_key)
     mine = database.table("idealized", None, (chosen,))
     mine = mine[mine["phase"].isin(["prefill", "decode", "e2e"])]
     worst = mine["error_rel"].abs().max()

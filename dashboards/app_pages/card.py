@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboards import theme
 from dashboards.database import Database, connect
-from dashboards.state import Choice, choose, current
+from dashboards.state import SPLIT, Choice, choose, current
 from observatory.exports.card import snippet
 from observatory.units import show_interval
 
@@ -17,15 +17,14 @@ MOST = 20  #: configurations billed
 def render(database: Database, choice: Choice) -> None:
     """The page."""
     st.title("Model card")
-    rows = database.table("configurations")
-    fitted = set(database.configurations())
-    rows = rows[rows["configuration_key"].isin(fitted)] if fitted else rows.iloc[:0]
-    if rows.empty:
+    known = database.configurations()
+    if not known:
         theme.nothing_yet("No model has been measured in this database yet.")
         return
-    models = {str(name): str(name) for name in sorted(set(rows["model"]))}
-    model = choose("model", "model", models, next(iter(models)))
-    mine = rows[rows["model"] == model]
+    names = sorted({name.partition(SPLIT)[0] for name in known.values()})
+    model = choose("model", "model", {name: name for name in names}, names[0])
+    rows = database.table("configurations", None, model)
+    mine = rows[rows["configuration_key"].isin(known)]
     facts = mine.iloc[0]
     st.markdown(f"### {theme.text(model)}: {facts['parameters'] / 1e6:,.1f} M parameters, "
                 f"{facts['active_parameters'] / 1e6:,.1f} M active")  # fmt: skip

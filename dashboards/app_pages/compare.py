@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboards import theme
 from dashboards.database import Database, connect
-from dashboards.state import Choice, choose, choose_many, current
+from dashboards.state import Choice, choose, choose_many, current, narrowed
 from observatory.answers import Estimate
 from observatory.exports import frames
 from observatory.figures import ladder
@@ -30,9 +30,10 @@ def render(database: Database, choice: Choice) -> None:
         theme.nothing_yet("A comparison needs two measured configurations.")
         return
     first, *rest = known
-    base = choose("base", "base", known, first)
-    others = choose_many("compared with it", "with", {k: v for k, v in known.items() if k != base},
-                         [k for k in (*rest, first) if k != base][:1], MOST)  # fmt: skip
+    base = choose("base", "base", narrowed("base", known, [first]), first)
+    usual = [k for k in (*rest[:1], first) if k != base][:1]
+    offered = narrowed("with", {k: v for k, v in known.items() if k != base}, usual)
+    others = choose_many("compared with it", "with", offered, usual, MOST)
     scenario = choice.scenario
     if scenario.zone is None:
         scenario = replace(scenario, zone=EXAMPLE_ZONES[1])

@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboards import theme
 from dashboards.database import Database, connect
-from dashboards.state import Choice, choose, current
+from dashboards.state import Choice, choose, current, narrowed
 from observatory.errors import InputError
 from observatory.exports import frames
 from observatory.exports.frames import PARTS, REGIONS
@@ -33,7 +33,8 @@ def render(database: Database, choice: Choice) -> None:
     if not known:
         theme.nothing_yet("Nothing to bill has been measured in this database yet.")
         return
-    key = choose("configuration", "of", known, next(iter(known)))
+    first = next(iter(known))
+    key = choose("configuration", "of", narrowed("of", known, [first]), first)
     scenario, example = choice.scenario, ""
     if scenario.zone is None:
         scenario = replace(scenario, zone=EXAMPLE_ZONES[1])

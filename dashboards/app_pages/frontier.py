@@ -19,6 +19,8 @@ from observatory.units import UNITS, show
 COSTS = {"energy_j": "energy", "runtime_s": "runtime", "co2e_g": "carbon, operational",
          "water_l": "water", "cost_usd": "money"}  # fmt: skip
 
+MOST_LEFT_OUT = 10  #: models of which is said why they are left out
+
 
 def render(database: Database, choice: Choice) -> None:
     """The page."""
@@ -55,7 +57,7 @@ def render(database: Database, choice: Choice) -> None:
         best = rows[rows["on_frontier"]].iloc[0]
         same = sum(other.points == group.points for other in found.groups)
         name = "every zone" if same > 1 and same == len(found.groups) else group.name
-        n, of = int(rows["on_frontier"].sum()), len(rows)
+        n, of = int(rows["on_frontier"].sum()), len(rows) + group.not_shown
         st.markdown(
             f"### In {theme.text(name)}, {n} of {of} {'point is' if of == 1 else 'points are'} on "
             f"the frontier; the cheapest is {theme.text(best['model'])} at "
@@ -66,8 +68,17 @@ def render(database: Database, choice: Choice) -> None:
             f"{COSTS[cost]} of one request against {lane}, {group.name}, intervals on both axes",
             rows.assign(cost_of=cost), f"frontier-{group.name}",
         )  # fmt: skip
-        for model, why in group.left_out:
+        if group.not_shown:
+            st.caption(
+                f"Shown are {len(rows)} points: the frontier, what may be on it in some draw, and "
+                f"the cheapest of each model. {group.not_shown:,} dearer ones of the same models "
+                "are left out; `observatory frontier --json` has them."
+            )
+        for model, why in group.left_out[:MOST_LEFT_OUT]:
             st.markdown(f"* left out: {theme.text(model)}, {theme.text(why)}")
+        if len(group.left_out) > MOST_LEFT_OUT:
+            st.markdown(f"* and {len(group.left_out) - MOST_LEFT_OUT} more, most for want of a "
+                        "score in this lane")  # fmt: skip
         if rows["inherited"].any():
             st.caption("Some scores are inherited from the model in another number format.")
         if rows["of_variant"].notna().any():

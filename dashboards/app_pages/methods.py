@@ -52,22 +52,28 @@ def render(database: Database) -> None:
 
 def _fits(database: Database) -> None:
     st.subheader("Fits")
-    rows = database.table("fits", None)
+    rows = database.table("fits", None, parameters=False, first=theme.MOST_ROWS)
     if rows.empty:
         st.markdown("None yet.")
         return
-    theme.table(rows.drop(columns="parameters"), "fits", "Every fit with its errors and ranges", [
+    theme.table(rows, "fits", "Every fit with its errors and ranges", [
         "model", "configuration", "quantity", "recipe", "n_points", "n_heldout", "mape",
         "heldout_median_error", "heldout_p90_error", "between_process_rel", "device_s",
         "prompt_min", "prompt_max", "output_max", "context_max", "energy_method",
-    ])  # fmt: skip
+    ], database.whole("fits", None, parameters=False), database.fits())  # fmt: skip
+
+
+@st.cache_resource(show_spinner=False)
+def _registry() -> tuple[str, pd.DataFrame]:
+    """Edition and rows of the factors that this version ships."""
+    table = load_factors()
+    return table.edition, pd.DataFrame([{"id": f.id, **asdict(f)} for f in table.current()])
 
 
 def _factors() -> None:
     st.subheader("Factors")
-    table = load_factors()
-    st.markdown(f"Edition **{table.edition}**. A number without a source fails the build.")
-    rows = pd.DataFrame([{"id": f.id, **asdict(f)} for f in table.current()])
+    edition, rows = _registry()
+    st.markdown(f"Edition **{edition}**. A number without a source fails the build.")
     theme.table(rows, "factors", "The factor registry in force, with sources", [
         "id", "value", "low", "high", "unit", "year", "edition", "evidence", "source", "licence",
         "note",

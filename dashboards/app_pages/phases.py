@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboards import theme
 from dashboards.database import Database, connect
-from dashboards.state import choose_many
+from dashboards.state import choose_many, narrowed
 from observatory.figures import phases
 
 MOST = 6  #: configurations drawn at once
@@ -23,7 +23,9 @@ def render(database: Database) -> None:
         "A request is a **prefill**, which reads the prompt and gives the first token, and then "
         "**decode** steps, one token each, which slow down as the context grows."
     )
-    chosen = choose_many("configurations", "with", known, list(known)[:2], MOST)
+    usual = list(known)[:2]
+    offered = narrowed("with", known, usual)
+    chosen = choose_many("configurations", "with", offered, usual, MOST)
     if not chosen:
         st.info("Choose a configuration above.")
         return

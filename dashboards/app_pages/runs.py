@@ -48,21 +48,22 @@ def _counted(n: int, what: str) -> str:
 def _findings(database: Database) -> None:
     """What is wrong: one line a rule, with its remedy; then every row."""
     st.subheader("Findings")
-    found = database.table("findings")
-    if found.empty:
+    rules = database.table("findings_by_rule")
+    if rules.empty:
         st.success("No rule was broken.", icon=":material/check:")
         return
-    for (rule, severity), group in found.groupby(["rule", "severity"], sort=True):
-        example = group.iloc[0]
+    for row in rules.to_dict("records"):
         st.markdown(
-            f"{ICONS.get(str(severity), '')} **{theme.text(rule)}** ({severity}, {len(group)} "
-            f"row{'s' if len(group) != 1 else ''}): {theme.text(example['sentence'])} "
-            f"*{theme.text(example['remedy'])}*"
+            f"{ICONS.get(str(row['severity']), '')} **{theme.text(row['rule'])}** "
+            f"({row['severity']}, {row['n']} row{'s' if row['n'] != 1 else ''}): "
+            f"{theme.text(row['sentence'])} *{theme.text(row['remedy'])}*"
         )
     st.caption("*exclude* leaves a row out of the summaries, *avoid* does so where the same point "
                "has better rows, *warn* only shows it. No row is deleted.")  # fmt: skip
-    with st.expander(f"All {len(found)} findings"):
-        theme.table(found.head(MOST_ROWS), "findings", "Every finding")
+    total = int(rules["n"].sum())
+    with st.expander(f"All {total} findings"):
+        theme.table(database.table("findings", first=theme.MOST_ROWS), "findings", "Every finding",
+                    whole=database.whole("findings"), total=total)  # fmt: skip
 
 
 def _one_run(database: Database, run_id: str) -> None:

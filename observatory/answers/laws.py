@@ -24,7 +24,7 @@ from observatory.fitting import DEFAULT_RECIPE
 from observatory.records import Workload
 from observatory.runtime.curves import end_slope, quadratic_shape, roofline_shape
 from observatory.runtime.observations import BoolArray, FloatArray
-from observatory.runtime.predict import Predictions
+from observatory.runtime.predict import Predictions, range_reason
 from observatory.runtime.terms import Experts
 from observatory.store import schema
 
@@ -96,6 +96,21 @@ class LawTable:
         for i, experts in self.experts.items():
             each[i] += self.column("experts_s")[i] * experts.touched_share(np.array([b]))[0]
         return np.asarray(each)
+
+    def reasons(self, outside: BoolArray, p: int, o: int, b: int) -> list[str | None]:
+        """Why each request is `outside` the measured ranges; None where it is inside."""
+        names = (*_RANGES, "knots")
+        columns = [self.column(f"{name}_{end}").tolist() for name in names for end in
+                   ("from", "to")]  # fmt: skip
+        known: dict[tuple[float, ...], str | None] = {}
+        out: list[str | None] = [None] * len(self)
+        for i in np.flatnonzero(outside):
+            at = tuple(column[i] for column in columns)
+            if at not in known:
+                spans = {name: at[2 * k : 2 * k + 2] for k, name in enumerate(names)}
+                known[at] = range_reason(spans, p, o, b)
+            out[i] = known[at]
+        return out
 
     def _outside(self, p: float, o: float, b: float) -> BoolArray:
         """As `predict.outside`."""
@@ -176,6 +191,7 @@ class Laws:
             decode_s=made.decode_s,
             error_rel=error,
             extrapolated=made.extrapolated,
+            extrapolation=np.array(self.runtime.reasons(made.extrapolated, p, o, b), dtype=object),
             accelerator_s=made.runtime_s * self.runtime.column("device_count"),
         )
         return self._with_joules(rows, p, o, b)

@@ -17,14 +17,14 @@ from observatory.errors import InputError, UnknownNameError
 from observatory.footprint import EnergyInput
 from observatory.records import Workload
 from observatory.runtime import roofline
-from observatory.runtime.predict import range_reason
 from observatory.store import reader, schema
 
 NO_ENERGY = "no energy was recorded"
 _BOTH = (
     "prefill_s", "decode_s", "runtime_s", "runtime_low_s", "runtime_high_s", "ttft_s", "tpot_s",
-    "error_rel", "between_process_rel", "extrapolated", "recipe", "accelerator_s", "weights",
-    "energy_j", "energy_method", "energy_provenance", "energy_boundary", "precision",
+    "error_rel", "between_process_rel", "extrapolated", "extrapolation", "recipe",
+    "accelerator_s", "weights", "energy_j", "energy_method", "energy_provenance",
+    "energy_boundary", "precision",
 )  # fmt: skip
 
 
@@ -172,7 +172,6 @@ def _pair(
         output_tokens=o,
         batch=b,
         error_basis=_basis(row),
-        extrapolation=_outside(row, p, o, b) if row["extrapolated"] else None,
         energy_reason=reason,
         footprints=(),
         capability=known.get((row["model"], row["precision"])),
@@ -180,12 +179,6 @@ def _pair(
         **bounds.of(key, machine),
     )
     return made, energy_input(row, workload, reason)
-
-
-def _outside(row: Mapping[str, Any], p: int, o: int, b: int) -> str | None:
-    spans = {name: (row[f"{name}_from"], row[f"{name}_to"]) for name in
-             ("prompt", "output", "batch", "context", "knots")}  # fmt: skip
-    return range_reason(spans, p, o, b)
 
 
 def _basis(row: Mapping[str, Any]) -> str:

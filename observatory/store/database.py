@@ -7,7 +7,8 @@ refused, and so is a file that is no store: in one line, with nothing changed.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -103,11 +104,56 @@ def data_version(engine: Engine) -> str:
 
     from observatory.store import schema
 
-    counted = (schema.window, schema.summary, schema.fit, schema.reported, schema.estimate)
-    queries = [select(func.count(), func.max(table.c.id)).select_from(table) for table in counted]
-    queries.append(select(func.count(), func.max(schema.run.c.ended_utc)))
+    r, c = schema.run.c, schema.cell.c
+    facts = (  # windows are only ever added: no need to count a million of them
+        select(func.max(schema.window.c.id)),
+        select(func.count(), func.max(r.ended_utc), func.max(r.started_utc)),
+        select(func.max(c.id)),
+    )
+    with engine.connect() as connection:
+        known = [str(tuple(connection.execute(query).one())) for query in facts]
+    return "-".join([*known, derived_version(engine)])
+
+
+def derived_version(engine: Engine) -> str:
+    """A token that changes whenever what is derived from facts changed: summaries, fits, bills, and
+    imported rows and scores beside them. A window that a run just wrote changes nothing here.
+
+    Row numbers of a table that is made again can come out equal, so contents are added up too.
+    """
+    from sqlalchemy import func, select
+
+    from observatory.store import schema
+
+    s, f = schema.summary.c, schema.fit.c
+    queries = [
+        select(func.count(), func.max(table.c.id))
+        for table in (schema.estimate, schema.reported, schema.capability)
+    ]
+    queries.append(select(func.count(), func.max(s.id), func.sum(s.n_windows),
+                          func.sum(s.runtime_s), func.sum(s.energy_j)))  # fmt: skip
+    queries.append(select(func.count(), func.max(f.id), func.sum(f.mape), func.sum(f.n_points)))
     with engine.connect() as connection:
         return "-".join(str(tuple(connection.execute(query).one())) for query in queries)
+
+
+def change_counter(engine: Engine) -> Callable[[], str | None]:
+    """A function that tells, at next to no cost, whether anybody committed since it last said so.
+
+    Equal answers mean an unchanged database; None means that the database cannot tell (PostgreSQL).
+    On SQLite it holds one connection, without a transaction.
+    """
+    if engine.dialect.name != "sqlite":
+        return lambda: None
+    connection, lock = engine.connect(), threading.Lock()
+
+    def count() -> str:
+        with lock:
+            said = connection.exec_driver_sql("PRAGMA data_version").scalar()
+            connection.rollback()
+        return str(said)
+
+    return count
 
 
 def _is_sqlite(url: URL) -> bool:
