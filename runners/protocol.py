@@ -7,6 +7,7 @@ functions, used alike in the parent and in the measured process.
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 import time
@@ -27,6 +28,10 @@ MOST_ITERATIONS = 1_000_000
 #: Wall time and the device's own may differ by this much; beyond it a synchronisation is missing,
 #: or the host keeps the device waiting outside the timed iterations.
 DEVICE_CLOCK_REL = 0.02
+
+#: Temperature that rises faster is not stable yet; after so long a point is measured all the same.
+HEATING_C_PER_S = 0.1
+MOST_HEATING_S = 60.0
 
 #: Ticks of the energy counter in a window of the anchor, as in the quick profile (METHOD §3).
 ANCHOR_TICKS = 20
@@ -158,6 +163,15 @@ def share_of_cpu(timed: Timed, threads: int | None) -> float | None:
     return timed.cpu_time_s / (timed.duration_s * threads)
 
 
+def is_heating(window: Window, profile: Profile) -> bool:
+    """Whether the device still warms up: by more than 1 °C in 10 s (METHOD §3.3), and by more than
+    the one degree that sensors count in. A profile that does not wait for stability never asks."""
+    start, end = window.temperature_start_c, window.temperature_end_c
+    if profile.half_width_rel is None or start is None or end is None:
+        return False
+    return end - start > max(1.0, HEATING_C_PER_S * window.duration_s)
+
+
 def clocks_disagree(timed: Timed) -> bool:
     """Whether the device's own stopwatch and the wall clock tell different times of a window."""
     if timed.device_s is None:
@@ -255,14 +269,19 @@ class Protocol:
         target_s = self.target_s(point)
         iterations = iterations_for(target_s, prepared.pass_s)
         done: list[Window] = []
-        while True:
+        heating_s = 0.0
+        for index in itertools.count(first):
             window = self._window(process, prepared, iterations)
+            rising = heating_s < MOST_HEATING_S and is_heating(window, self.profile)
             window = replace(
-                window, process_index=process_index, window_index=first + len(done),
-                window_target_s=target_s,
+                window, process_index=process_index, window_index=index, window_target_s=target_s,
+                flags=(*window.flags, "temperature_rising") if rising else window.flags,
             )  # fmt: skip
-            done.append(window)
             yield window
+            if rising and not self.shortened():  # still warm-up: it is kept, and another follows
+                heating_s += window.duration_s
+                continue
+            done.append(window)
             full = [w for w in done if w.duration_s >= target_s]
             if self.shortened() or enough(full, self.profile) or len(done) >= self._most():
                 return
@@ -270,7 +289,9 @@ class Protocol:
             iterations = max(iterations, iterations_for(target_s, [fastest_s]))
 
     def idle(self, process_index: int, process_id: str) -> Window:
-        """One idle baseline: the parent sleeps, nothing runs, the meter counts."""
+        """One idle baseline: the parent sleeps, nothing runs, the meter counts. Before any load
+        (`process_id` empty) whatever uses the device is somebody else's."""
+        foreign = self.meter.foreign_processes(()) if not process_id else ()
         self.meter.mark()
         start_ns = time.perf_counter_ns()
         time.sleep(self.profile.idle_s)
@@ -283,6 +304,7 @@ class Protocol:
         return replace(
             window, process_index=process_index, window_target_s=self.profile.idle_s,
             process_id=process_id,
+            flags=(*window.flags, "foreign_process") if foreign else window.flags,
         )  # fmt: skip
 
     def _most(self) -> int:

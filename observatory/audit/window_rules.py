@@ -183,6 +183,12 @@ WINDOW_ONLY: tuple[Rule, ...] = (
         "METHOD §3.3", ("flags",), flagged("warm_up_not_stable"),
     ),
     Rule(
+        "temperature_rising", AVOID,
+        "The device still warmed up by more than 1 °C in 10 s: the window is warm-up.",
+        "Nothing, where later windows of the point are there; else warm up longer.",
+        "METHOD §3.3", ("flags",), flagged("temperature_rising"),
+    ),
+    Rule(
         "device_clock_disagrees", WARN,
         "The device's own stopwatch and the wall clock differ by more than 2 %.",
         "Look for work outside the timed stretch, or for a synchronisation that is missing.",

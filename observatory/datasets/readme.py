@@ -58,6 +58,15 @@ def _what(facts: Facts) -> str:
             "Weights are random where a row says `random_weights`: runtimes and joules are those "
             "of the architecture, and nothing is said of what the model answers."
         )
+    fallen = {
+        f"* {label}: {note}"
+        for run in facts["runs.json"]
+        for label, loaded in (run["notes"].get("loaded") or {}).items()
+        for note in loaded.get("notes", ())
+        if "fell back" in note
+    }
+    if fallen:
+        lines += ["", "Not run as asked:", "", *sorted(fallen)]
     failed = [c for c in cells if c["status"] not in (CellStatus.OK, CellStatus.PLANNED)]
     if failed:
         lines += ["", "Not measured:", ""]

@@ -43,8 +43,8 @@ def publish(
     Without `runs` those of the database that ended; without `out` the folder
     `results/published/<device>-<date>`. `names` are what must not be published beside paths (this
     host's and user's by default). Raises InputError where there is nothing to publish, where runs
-    are of several machines, where the folder exists (unless `replace`), or where a private name
-    would remain.
+    that nobody named are of several machines, where the folder exists (unless `replace`), or where
+    a private name would remain.
     """
     private = private_names() if names is None else names
     engine = open_read_only(database)
@@ -97,7 +97,7 @@ def _runs(connection: Connection, asked: Sequence[str]) -> list[dict[str, Any]]:
     if not kept:
         raise InputError("no run has ended in this database: there is nothing to publish")
     machines = {row["environment_key"] for row in kept}
-    if len(machines) > 1:
+    if len(machines) > 1 and not asked:
         raise InputError(
             f"the runs are of {len(machines)} machines (or states of one): choose with --run"
         )

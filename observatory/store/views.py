@@ -24,6 +24,21 @@ VIEWS: dict[str, str] = {
         JOIN configuration c ON c.key = s.configuration_key
         JOIN model m ON m.key = c.model_key
     """,
+    "v_phase_energy": """
+        SELECT m.name AS model, s.phase, s.prompt_tokens, s.context_tokens, s.batch,
+               CASE WHEN s.phase = 'prefill' THEN s.energy_per_token_j END
+                   AS energy_per_prompt_token_j,
+               CASE WHEN s.phase = 'decode' THEN s.energy_per_token_j END
+                   AS energy_per_output_token_j,
+               s.power_w, s.energy_boundary, s.energy_method, s.energy_provenance,
+               s.energy_reason, s.profile, s.profile_reason, s.n_processes, s.n_windows,
+               c.device_kind AS device, c.dtype, c.compile_mode, c.kv_cache,
+               s.configuration_key, s.environment_key
+        FROM summary s
+        JOIN configuration c ON c.key = s.configuration_key
+        JOIN model m ON m.key = c.model_key
+        WHERE s.phase IN ('prefill', 'decode')
+    """,
     "v_footprint": """
         SELECT m.name AS model, e.prompt_tokens, e.output_tokens, e.batch, e.zone, e.boundary,
                e.bill, e.low, e.mid, e.high, e.reason, e.method, e.provenance, e.extrapolated,

@@ -74,6 +74,7 @@ BREAKS: list[tuple[str, dict[str, Any]]] = [
     ("window_too_short", {"duration_s": 9.5, "iterations": 19, "tokens": 8 * 2048 * 19,
                           "energy_device_j": 5700.0, "energy_integral_j": 5700.0}),
     ("failed_iterations", {"failed_iterations": 2}),
+    ("temperature_rising", {"flags": ["temperature_rising"]}),
     ("device_clock_disagrees", {"flags": ["device_clock_disagrees"]}),
     ("zero_for_missing", {"energy_device_j": 0.0}),
     ("zero_for_missing", {"energy_dram_j": 0.0}),

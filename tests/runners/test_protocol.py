@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -190,6 +191,63 @@ def test_what_the_protocol_sees_wrong_is_flagged() -> None:
     wild = [0.1, 0.2] * 10
     never = list(protocol("standard").windows(Scripted([0.2], warm_s=wild), POINT, 0))
     assert all(w.flags == ("warm_up_not_stable",) for w in never)
+
+
+class Heating(Ticking):
+    """A meter whose device warms by so many degrees in each window."""
+
+    def __init__(self, *degrees: float | None) -> None:
+        super().__init__()
+        self.degrees = list(degrees)
+
+    def reading(self, start_ns: int, end_ns: int) -> Reading:
+        rise = self.degrees.pop(0) if len(self.degrees) > 1 else self.degrees[0]
+        plain = super().reading(start_ns, end_ns)
+        if rise is None:
+            return plain
+        return replace(plain, temperature_start_c=40.0, temperature_end_c=40.0 + rise)
+
+
+def test_windows_of_a_device_that_still_heats_are_warm_up() -> None:
+    made = list(protocol("standard", Heating(6, 3, 1)).windows(Scripted([0.1]), POINT, 0))
+    flagged = [("temperature_rising" in w.flags) for w in made]
+    assert flagged == [True, True, False, False, False]
+    assert [w.window_index for w in made] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("rise", [1.0, 0.0, -4.0, None])
+def test_a_degree_up_or_any_down_is_stable(rise: float | None) -> None:
+    made = list(protocol("standard", Heating(rise)).windows(Scripted([0.1]), POINT, 0))
+    assert len(made) == 3 and not any(w.flags for w in made)
+
+
+def test_heating_without_end_is_waited_for_a_minute_and_quick_never_waits() -> None:
+    made = list(protocol("standard", Heating(9)).windows(Scripted([0.1]), POINT, 0))
+    heating = [w for w in made if "temperature_rising" in w.flags]
+    assert 60 <= sum(w.duration_s for w in heating) < 75 and len(made) == len(heating) + 3
+    assert not any(
+        w.flags for w in protocol("quick", Heating(9)).windows(Scripted([0.1]), POINT, 0)
+    )
+
+
+def test_an_anchor_shows_time_in_short_windows() -> None:
+    anchor = Point(Phase.ANCHOR, Workload.prefill(8), "anchor")
+    made = list(protocol("standard", Ticking()).windows(Scripted([0.1]), anchor, 0))
+    assert all(w.window_target_s == 1.0 for w in made)  # 20 ticks of 50 ms, not 10 s
+    assert protocol("standard", Ticking()).target_s(POINT) == 10.0
+
+
+def test_whatever_uses_the_device_before_any_load_is_foreign(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Shared(Ticking):
+        def foreign_processes(self, own: Collection[int] = ()) -> tuple[str, ...]:
+            return ("gpu:0 pid 7",)
+
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    assert protocol(meter=Shared()).idle(0, "").flags == ("foreign_process",)
+    assert protocol(meter=Shared()).idle(0, "own").flags == ()
+    assert protocol(meter=Ticking()).idle(0, "").flags == ()
 
 
 def test_a_run_out_of_time_takes_one_window() -> None:
