@@ -69,6 +69,7 @@ class Fitted:
             "max_error": fitted.errors.max,
             "n_points": fitted.points_used,
             "n_heldout": self.n_heldout,
+            "heldout_mean_error": None if errors is None else float(np.mean(np.abs(errors.all))),
             "heldout_median_error": None if errors is None else errors.median,
             "heldout_p90_error": None if errors is None else errors.p90,
             "heldout_max_error": None if errors is None else float(np.max(np.abs(errors.all))),

@@ -28,6 +28,7 @@ class RunReport:
     models: tuple[dict[str, Any], ...]
     estimates: tuple[Estimate, ...]
     findings: dict[str, int]
+    planners: tuple[dict[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Nested plain values."""
@@ -55,8 +56,8 @@ def run_report(
     bad = own_cells[~own_cells["status"].isin(["ok", "planned"])]
     columns = [
         "model", "configuration", "configuration_key", "n_points", "n_heldout", "mape",
-        "heldout_median_error", "heldout_p90_error", "heldout_max_error", "between_process_rel",
-        "device_s", "prompt_min", "prompt_max", "output_max", "context_max",
+        "heldout_mean_error", "heldout_median_error", "heldout_p90_error", "heldout_max_error",
+        "between_process_rel", "device_s", "prompt_min", "prompt_max", "output_max", "context_max",
     ]  # fmt: skip
     return RunReport(
         run={k: none_if_nan(v) for k, v in next(iter(plain_rows(mine))).items()},
@@ -65,6 +66,18 @@ def run_report(
         models=tuple(plain_rows(fitted[columns])),
         estimates=tuple(e for e in priced if e.configuration_key in keys),
         findings=_findings_of(engine, run_id),
+        planners=_planners_of(engine, run_id),
+    )
+
+
+def _planners_of(engine: Engine, run_id: str) -> tuple[dict[str, Any], ...]:
+    """What each planner of the run chose and expected; empty for a fixed grid."""
+    with engine.connect() as connection:
+        notes = connection.scalar(select(schema.run.c.notes).where(schema.run.c.id == run_id)) or {}
+    return tuple(
+        {"target": target, **made}
+        for target, planners in sorted(notes.get("planner", {}).items())
+        for made in planners
     )
 
 

@@ -360,6 +360,7 @@ fit = Table(
     _real("max_error", "Largest of it."),
     _int("n_points", "Observations fitted.", False),
     _int("n_heldout", "Points held out.", False),
+    _real("heldout_mean_error", "Mean relative error on them."),
     _real("heldout_median_error", "Median relative error on them."),
     _real("heldout_p90_error", "90th percentile of it."),
     _real("heldout_max_error", "Largest of it."),

@@ -53,7 +53,7 @@ def print_report(report: RunReport, database: str) -> None:
     if report.estimates:
         console.print(Text(headline(report.estimates), style="bold"))
         console.print()
-        _print_fits(report.models)
+        _print_fits(report.models, report.planners)
         print_estimates(report.estimates)
     else:
         console.print(Text("No fit: a fit needs a prefill and a decode point measured."))
@@ -68,18 +68,29 @@ def print_report(report: RunReport, database: str) -> None:
     console.print(Text(f"all of it in {database}: `observatory show`, `observatory dashboard`"))
 
 
-def _print_fits(models: tuple[dict[str, Any], ...]) -> None:
+def _print_fits(models: tuple[dict[str, Any], ...], planners: tuple[dict[str, Any], ...]) -> None:
     marks, where = legend([m["configuration"] for m in models])
     print_table(
         "Idealized runtime: fitted, and held against points that no fit saw",
-        ["model", "on", "#points", "#MAPE", "#held out", "#median error", "#p90 error",
+        ["model", "on", "#points", "#MAPE", "#held out", "#mean error", "#median", "#p90",
          "#between processes"],
         [
             [m["model"], mark, m["n_points"], percent(m["mape"]), m["n_heldout"],
-             percent(m["heldout_median_error"]), percent(m["heldout_p90_error"]),
-             percent(m["between_process_rel"])]
+             percent(m["heldout_mean_error"]), percent(m["heldout_median_error"]),
+             percent(m["heldout_p90_error"]), percent(m["between_process_rel"])]
             for m, mark in zip(models, marks, strict=True)
         ],
         [*where, "held-out points were measured in the same processes; 'between processes' is the "
-         "median spread"],
+         "median spread", *map(_planned, planners)],
     )  # fmt: skip
+
+
+def _planned(made: dict[str, Any]) -> str:
+    """What a planner promised, in a line."""
+    error, goal = made["expected_error"], made["target_error"]
+    expected = "" if error is None else f", expected error {percent(error)}"
+    aimed = "" if goal is None else f" of {percent(goal)} asked for"
+    return (
+        f"{made['target']}: planner chose {made['chosen']} of {made['candidates']} points in "
+        f"{made['spent_s']:.1f} s: {made['stopped']}{expected}{aimed}"
+    )
