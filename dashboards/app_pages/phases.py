@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import streamlit as st
 
 from dashboards import theme
 from dashboards.database import Database, connect
 from dashboards.state import choose_many, narrowed
 from observatory.figures import phases
+from observatory.units import show
 
 MOST = 6  #: configurations drawn at once
 
@@ -31,6 +33,9 @@ def render(database: Database) -> None:
         return
     rows = database.table("idealized", None, tuple(chosen))
     rows["name"] = theme.names(rows)
+    said = _sentence(rows[rows["configuration_key"] == chosen[0]])
+    if said:
+        st.markdown(f"### {said}")
     for title, phase in (("Prefill", "prefill"), ("One decode step", "decode")):
         st.subheader(title)
         mine = rows[rows["phase"] == phase]
@@ -62,6 +67,22 @@ def render(database: Database) -> None:
         "batch", "tokens_per_s", "mfu", "mbu", "peak_memory_bytes", "power_w",
         "between_process_rel", "profile",
     ])  # fmt: skip
+
+
+def _sentence(rows: pd.DataFrame) -> str | None:
+    """What one token costs in time, read and written, where both phases were measured alone."""
+    alone = rows[rows["batch"] == 1]
+    read = alone[alone["phase"] == "prefill"].sort_values("prompt_tokens").tail(1)
+    written = alone[alone["phase"] == "decode"].sort_values("context_tokens").tail(1)
+    if read.empty or written.empty:
+        return None
+    prompt, prefill_s = read["prompt_tokens"].iloc[0], float(read["runtime_s"].iloc[0])
+    step_s = float(written["runtime_s"].iloc[0] / written["output_tokens"].iloc[0])
+    return (
+        f"{theme.text(rows['name'].iloc[0])} reads {prompt:,.0f} tokens in "
+        f"{show(prefill_s, 'runtime_s')} and then writes one every {show(step_s, 'runtime_s')}: "
+        f"a token written takes as long as {step_s / (prefill_s / prompt):.2g} tokens read"
+    )
 
 
 render(connect())
