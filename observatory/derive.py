@@ -93,7 +93,8 @@ def audit_reported(connection: Connection, sources: Collection[str] | None = Non
 
     Rows are judged within their source, so that one source at a time gives the same findings.
     """
-    findings = audit.audit_reported(reader.reported(connection, sources, True, NOT_JUDGED))
+    rows = reader.reported(connection, sources, True, NOT_JUDGED, coded=True)
+    findings = audit.audit_reported(rows)
     writer.replace_reported_findings(connection, findings, sources)
     return len(findings)
 

@@ -61,23 +61,27 @@ def exact_multiples(
     series (the workload); points with a missing or non-positive value are not looked at.
     """
     usable = np.isfinite(values) & (values > 0)
-    table = pd.DataFrame({"value": values, "block": blocks, "key": _texts(keys)})
-    table = table[usable]
-    if len(table) < 2 * LEAST_VALUES:
+    if usable.sum() < 2 * LEAST_VALUES:
         return []
-    grouped = table.groupby("block", sort=False)["value"]
+    names = pd.Series(blocks, dtype="category")
+    table = pd.DataFrame({"value": values, "block": names, "key": _codes(keys)})
+    table = table[usable]
+    grouped = table.groupby("block", sort=False, observed=True)["value"]
     steps = {str(name): resolution(block.to_numpy(dtype=float)) for name, block in grouped}
     found = list(_aligned(table, steps))
     taken = {row for multiple in found for row in multiple.rows}
-    free = table[(table["block"].map(steps) == 0).to_numpy()]
+    exact = [name for name, step in steps.items() if step == 0]
+    free = table[table["block"].isin(exact).to_numpy()]
     if len(free) <= MOST_FREE:
         found += [m for m in _free(free) if not taken & set(m.rows)]
     return found
 
 
-def _texts(keys: Sequence[object]) -> list[str]:
-    known: dict[object, str] = {}
-    return [known.get(k) or known.setdefault(k, repr(k)) for k in keys]
+def _codes(keys: Sequence[object]) -> NDArray[np.int64]:
+    """A number for each different key, by how it is written."""
+    known: dict[str, int] = {}
+    written = (key if isinstance(key, str) else repr(key) for key in keys)
+    return np.fromiter((known.setdefault(key, len(known)) for key in written), np.int64, len(keys))
 
 
 # ---------------------------------------------------------------------- the same points
@@ -87,15 +91,15 @@ def _aligned(table: pd.DataFrame, steps: Mapping[str, float]) -> Iterator[Multip
     names = [name for name in table["block"].unique() if sizes[name] >= LEAST_VALUES]
     if len(names) > MOST_BLOCKS:
         return
-    occurrence = table.groupby(["block", "key"]).cumcount().astype(str)
-    points, _ = pd.factorize(table["key"] + "#" + occurrence, sort=True)
+    occurrence = table.groupby(["block", "key"], observed=True).cumcount().to_numpy()
+    points = table["key"].to_numpy() * (occurrence.max() + 1) + occurrence
     grids = {
         str(name): (
             points[at],
             table["value"].to_numpy(dtype=float)[at],
             table.index.to_numpy()[at],
         )
-        for name, at in table.groupby("block", sort=False).indices.items()
+        for name, at in table.groupby("block", sort=False, observed=True).indices.items()
     }  # by block and not as one grid of points × blocks, which has a cell for what nobody measured
     for first, second in combinations(names, 2):
         (points_a, values_a, rows_a), (points_b, values_b, rows_b) = grids[first], grids[second]

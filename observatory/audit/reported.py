@@ -5,7 +5,7 @@ A row in violation is kept and marked, and left out by default where its rule sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,17 @@ from observatory.audit.blocks import exact_multiples, labels
 from observatory.audit.claims import claims
 from observatory.audit.physics import PHYSICAL_RULES
 from observatory.audit.repeats import LEAST_REPEATS, REPEAT_RULES
-from observatory.audit.rule import EXCLUDE, WARN, Breach, Rule, apply_all, below, number, where
+from observatory.audit.rule import (
+    EXCLUDE,
+    WARN,
+    Breach,
+    Floats,
+    Rule,
+    apply_all,
+    below,
+    number,
+    where,
+)
 from observatory.records import Finding, Reported, as_row
 from observatory.runtime.plausibility import AGREEMENT
 
@@ -117,22 +127,29 @@ def table_of(rows: Iterable[Reported], source_key: str = "file") -> pd.DataFrame
 
 def _beside_others(table: pd.DataFrame) -> pd.DataFrame:
     """`repeats`, `repeats_median`, `factor`, `multiple_of`: each value beside those like it."""
-    values = pd.Series(np.where(table["kind"].notna(), number(table, "value"), np.nan))
-    like = values.groupby(_codes(table, [*SAME, *SERIES, *POINT]))
-    repeats, middle = like.transform("count"), like.transform("median")
+    values = np.where(table["kind"].notna(), number(table, "value"), np.nan)
+    repeats, middle = _repeats(values, _codes(table, [*SAME, *SERIES, *POINT]))
     factor, multiple_of = np.full(len(table), np.nan), np.full(len(table), "", dtype=object)
-    names = _joined(table, SERIES)
-    points = _joined(table, POINT)
-    for _, places in table[values.notna()].groupby(SAME, dropna=False).groups.items():
-        at = np.asarray(places)
-        found = exact_multiples(values.to_numpy()[at], names[at].tolist(), points[at].tolist())
+    names, points = _joined(table, SERIES), _joined(table, POINT)
+    known = np.flatnonzero(~np.isnan(values))
+    for at in _groups(known, _codes(table, SAME)[known]):
+        found = exact_multiples(values[at], names[at].tolist(), points[at].tolist())
         factor[at], multiple_of[at] = labels(found, len(at))
     return table.assign(
-        repeats=repeats,
-        repeats_median=np.where(repeats >= LEAST_REPEATS, middle, np.nan),
-        factor=factor,
-        multiple_of=multiple_of,
+        repeats=repeats, repeats_median=middle, factor=factor, multiple_of=multiple_of
     )
+
+
+def _repeats(values: Floats, codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], Floats]:
+    """How many values each code has, and their median where they are enough to judge by."""
+    known = ~np.isnan(values)
+    repeats = np.bincount(codes[known], minlength=int(codes.max(initial=-1)) + 1)[codes]
+    enough = repeats >= LEAST_REPEATS
+    middle = np.full(len(values), np.nan)
+    if enough.any():
+        like = pd.Series(values[enough]).groupby(codes[enough])
+        middle[enough] = like.transform("median")
+    return repeats, middle
 
 
 def _joined(table: pd.DataFrame, columns: list[str]) -> np.ndarray[Any, Any]:
@@ -145,6 +162,13 @@ def _joined(table: pd.DataFrame, columns: list[str]) -> np.ndarray[Any, Any]:
         texts = [f"{texts[u // len(words)]} {words[u % len(words)]}" for u in unique]
         codes = pairs
     return np.array([" ".join(text.split()) for text in texts], dtype=object)[codes]
+
+
+def _groups(places: NDArray[np.int64], codes: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """The places of each code, in order."""
+    order = np.argsort(codes, kind="stable")
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    yield from np.split(places[order], starts[1:]) if len(places) else ()
 
 
 def _codes(table: pd.DataFrame, columns: list[str]) -> NDArray[np.int64]:

@@ -55,11 +55,12 @@ def reported(
     sources: Collection[str] | None = None,
     violations: bool = False,
     without: Collection[str] = (),
+    coded: bool = False,
 ) -> pd.DataFrame:
     """Reported rows with the name of their file, in a fixed order.
 
     Rows that a finding leaves out (severity `exclude`) are left out unless `violations` is true.
-    Columns named in `without` are not read.
+    Columns named in `without` are not read; `coded` texts are categories, which take less memory.
     """
     r, s, f = schema.reported, schema.source, schema.finding
     query = (
@@ -73,41 +74,70 @@ def reported(
     if without:
         kept = [c for c in query.selected_columns if c.key not in without]
         query = query.with_only_columns(*kept, maintain_column_froms=True)
-    return _lean_frame(connection, query if sources is None else query.where(s.c.key.in_(sources)))
+    if sources is not None:
+        query = query.where(s.c.key.in_(sources))
+    return _lean_frame(connection, query, coded)
 
 
-def _lean_frame(connection: Connection | Engine, query: Select[Any]) -> pd.DataFrame:
+def _lean_frame(
+    connection: Connection | Engine, query: Select[Any], coded: bool = False
+) -> pd.DataFrame:
     """As `frame`, but made column by column in blocks, so that few Python objects live at once.
 
     A large import is judged as a whole; with a Python object for each cell that took 230 MB for
-    100,000 values. Numbers are floats with NaN for what is missing, or integers where nothing is.
+    100,000 values. Numbers are floats with NaN for what is missing, or integers where nothing is;
+    `coded` texts are categories.
     """
     if isinstance(connection, Engine):
         with connection.connect() as opened:
-            return _lean_frame(opened, query)
-    columns = [(column.key, column.type) for column in query.selected_columns]
-    blocks: list[list[Any]] = [[] for _ in columns]
-    result = connection.execute(query.execution_options(yield_per=5000))
+            return _lean_frame(opened, query, coded)
+    columns = [(str(column.key), _Column(column.type)) for column in query.selected_columns]
+    result = connection.execute(query.execution_options(yield_per=2000))
     for rows in result.partitions():
-        for (_, kind), cells, block in zip(columns, zip(*rows, strict=True), blocks, strict=True):
-            block.append(_block(kind, cells))
-    return pd.DataFrame(
-        {str(name): _whole_column(kind, blocks[i]) for i, (name, kind) in enumerate(columns)}
-    )
+        for (_, column), cells in zip(columns, zip(*rows, strict=True), strict=True):
+            column.add(cells)
+    return pd.DataFrame({name: column.whole(coded) for name, column in columns})
 
 
-def _block(kind: TypeEngine[Any], cells: Sequence[Any]) -> pd.Series[Any]:
-    if isinstance(kind, (Float, Integer)):
-        return pd.Series(np.array(cells, dtype=float))
-    return pd.Series(cells, dtype="str" if isinstance(kind, Text) else object)
+class _Column:
+    """Cells as they come, held as numbers: texts as the place of each among the different ones."""
+
+    def __init__(self, kind: TypeEngine[Any]) -> None:
+        self._kind = kind
+        self._texts = _Places()
+        self._blocks: list[Any] = []
+
+    def add(self, cells: Sequence[Any]) -> None:
+        if isinstance(self._kind, (Float, Integer)):
+            self._blocks.append(np.array(cells, dtype=float))
+        elif isinstance(self._kind, Text):
+            places = map(self._texts.__getitem__, cells)
+            self._blocks.append(np.fromiter(places, np.int32, len(cells)))
+        else:
+            self._blocks.append(list(cells))
+
+    def whole(self, coded: bool) -> pd.Series[Any]:
+        """The column; its blocks are let go of."""
+        blocks, self._blocks = self._blocks, []
+        if isinstance(self._kind, (Float, Integer)):
+            numbers = np.concatenate(blocks) if blocks else np.empty(0)
+            exact = isinstance(self._kind, Integer) and not np.isnan(numbers).any()
+            return pd.Series(numbers.astype(np.int64) if exact else numbers)
+        if isinstance(self._kind, Text):
+            codes = np.concatenate(blocks) if blocks else np.empty(0, np.int32)
+            texts = pd.Categorical.from_codes(codes, pd.Index(list(self._texts), dtype="str"))
+            return pd.Series(texts) if coded else pd.Series(texts).astype("str")
+        return pd.Series([cell for block in blocks for cell in block], dtype=object)
 
 
-def _whole_column(kind: TypeEngine[Any], blocks: list[pd.Series[Any]]) -> pd.Series[Any]:
-    """The blocks as one column; the list is emptied, so that no block outlives its use."""
-    whole = pd.concat(blocks, ignore_index=True) if blocks else _block(kind, ())
-    blocks.clear()
-    exact = isinstance(kind, Integer) and not whole.isna().any()
-    return whole.astype(np.int64) if exact else whole
+class _Places(dict[Any, int]):
+    """Different texts in order of their first appearance, each with its place; None is at -1."""
+
+    def __missing__(self, text: Any) -> int:
+        if text is None:
+            return -1
+        place = self[text] = len(self)
+        return place
 
 
 def capability(
