@@ -18,6 +18,7 @@ VERBS: dict[str, str] = {
     "export": "Tables as CSV, JSON, Parquet, LaTeX or SQL.",
     "figure": "A figure of the pages as SVG, PDF or PNG, fit for a paper.",
     "publish": "Measured runs as a folder of plain files, to be loaded elsewhere.",
+    "card": "A snippet for a model's hub page: emissions block and footprint table.",
     "bundle": "One zip with everything that a paper's artifact needs.",
     "dashboard": "Look at the database in a browser.",
     "merge": "Add the facts of other databases.",

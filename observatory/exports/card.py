@@ -25,7 +25,7 @@ def snippet(estimates: Sequence[Estimate]) -> str:
     if made is not None and not made.example and made.co2e_g.value is not None:
         lines += [
             "---", "co2_eq_emissions:",
-            f"  emissions: {made.co2e_g.value:.3g}",
+            f"  emissions: {_yaml_number(made.co2e_g.value)}",
             "  source: Inference Observatory",
             "  training_type: inference, one request of "
             f"{first.prompt_tokens} prompt and {first.output_tokens} output tokens",
@@ -56,6 +56,12 @@ def snippet(estimates: Sequence[Estimate]) -> str:
 
 def _bill(bill: Bill, quantity: str) -> str:
     return show_interval(bill.low, bill.value, bill.high, quantity)
+
+
+def _yaml_number(value: float) -> str:
+    """Three digits that YAML 1.1 reads as a number: without a point, `4e-05` would be a text."""
+    text = f"{value:.3g}"
+    return text.replace("e", ".0e") if "e" in text and "." not in text else text
 
 
 def _cell(text: str) -> str:

@@ -50,7 +50,7 @@ COSTS = ("runtime_s", "energy_j", "co2e_g", "co2e_total_g", "water_l", "cost_usd
               help="`region-hours`: CSV of hourly carbon intensity (repeatable).")  # fmt: skip
 @options.workload
 @click.option("--zone", "zones", multiple=True,
-              help="Grid zone, such as FRA. Repeatable for figures by region.")  # fmt: skip
+              help="Grid zone, such as FRA; several for the figures by region.")  # fmt: skip
 @billing.choices
 @billing.registry
 @options.database
@@ -124,5 +124,5 @@ def ask_of(engine: Engine, given: dict[str, Any], factors: FactorTable) -> Ask:
         configuration_keys(engine, given["named"]),
         given["cost"], given["lane"], given["imported"], given["mix_lanes"],
         Limits(given["max_ttft"], given["max_tpot"], None, given["budget"]),
-        given["group"], zones, series, factors,
+        given["group"], zones if len(zones) > 1 else (), series, factors,
     )  # fmt: skip
