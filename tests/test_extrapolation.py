@@ -43,6 +43,7 @@ def test_terminal(filled: str, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     "verb",
     [
+        ["compare", "SmolLM2-135M", "4Wh", "--zone", "FRA"],
         ["breakeven", "SmolLM2-135M", "--zone", "FRA", "--api-input-price", "1",
          "--api-output-price", "2"],
     ],
