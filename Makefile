@@ -25,7 +25,7 @@ $(VENV)/.dashboard: $(BIN)/python pyproject.toml constraints/cpu.txt
 	@touch $@
 
 $(VENV)/.test: $(BIN)/python pyproject.toml constraints/cpu.txt
-	$(BIN)/python tools/install.py torch dashboard dev
+	$(BIN)/python tools/install.py torch dashboard figures dev
 	@touch $@ $(VENV)/.benchmark $(VENV)/.dashboard
 
 benchmark: $(VENV)/.benchmark  ## measure on this machine and store the answer (ARGS="--model …")
