@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.parse
 import urllib.request
@@ -150,13 +151,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _answers(url: str, server: subprocess.Popen[bytes], limit_s: float = 60) -> None:
+def _answers(url: str, server: subprocess.Popen[bytes], said: Path, limit_s: float = 60) -> None:
     end = time.monotonic() + limit_s
     while time.monotonic() < end and server.poll() is None:
         with suppress(OSError), urllib.request.urlopen(url, timeout=5):  # noqa: S310
             return
         time.sleep(0.1)
-    raise RuntimeError(f"the dashboard did not answer at {url} (exit code {server.poll()})")
+    raise RuntimeError(f"the dashboard did not answer at {url}: {said.read_text().strip()}")
 
 
 @contextmanager
@@ -165,16 +166,19 @@ def served(database: str | Path, environment: Mapping[str, str] | None = None) -
     port = free_port()
     start = "from observatory.cli import main; main()"
     command = [sys.executable, "-c", start, "dashboard", "--db", str(database)]
-    server = subprocess.Popen(
-        [*command, "--port", str(port)], cwd=ROOT, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, env={**os.environ, **(environment or {})},
-    )  # fmt: skip
-    try:
-        _answers(f"http://127.0.0.1:{port}/_stcore/health", server)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            server.wait(10)
-        if server.poll() is None:
-            server.kill()
+    with tempfile.TemporaryDirectory() as folder:
+        said = Path(folder) / "stderr"
+        with said.open("wb") as errors:
+            server = subprocess.Popen(
+                [*command, "--port", str(port)], cwd=ROOT, stdout=subprocess.DEVNULL,
+                stderr=errors, env={**os.environ, **(environment or {})},
+            )  # fmt: skip
+        try:
+            _answers(f"http://127.0.0.1:{port}/_stcore/health", server, said)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                server.wait(10)
+            if server.poll() is None:
+                server.kill()

@@ -29,7 +29,7 @@ HEIGHT = """() => Math.max(...['stMain', 'stSidebarContent'].map(id => {
   return it && it.getBoundingClientRect().right > 0 ? it.scrollHeight : 0; }))"""
 #: no caret and no half-faded element in a picture, so that two runs give the same file
 STILL = "* { transition: none !important; animation: none !important; caret-color: transparent; }"
-COLOURS = 192  #: of the palette that pictures are reduced to; a chart's colours are few
+COLOURS = 256  #: of the palette that pictures are reduced to; a chart's colours are few
 
 
 def picture(seen: Visit, tallest: int) -> bytes:
@@ -50,7 +50,10 @@ def small(png: bytes) -> bytes:
     from PIL import Image
 
     with Image.open(io.BytesIO(png)) as image:
-        reduced = image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+        # maximum coverage keeps rare hues, such as one model's; the median cut turns them grey
+        reduced = image.convert("RGB").quantize(
+            COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+        )
         out = io.BytesIO()
         reduced.save(out, "PNG", optimize=True)
     return out.getvalue()
