@@ -85,6 +85,15 @@ class NvmlSensor:
                 _power_of_neighbour(gpu, draft)
         return draft.freeze(t_ns)
 
+    def average_power_w(self) -> dict[str, float]:
+        """The driver's 1-s average of each used device that has one: to be compared, not used."""
+        found = {gpu.component: gpu.average_w() for gpu in self._used}
+        return {component: watts for component, watts in found.items() if watts is not None}
+
+    def device_names(self) -> dict[str, str]:
+        """Component -> the name that the driver gives, of every device."""
+        return {gpu.component: gpu.name for gpu in self._gpus}
+
     def foreign_processes(self, own: Collection[int] = ()) -> tuple[str, ...]:
         """Compute processes on the used devices beside `own`.
 

@@ -81,6 +81,10 @@ class NvmlGpu:
             return self._milli("nvmlDeviceGetPowerUsage")
         return None
 
+    def average_w(self) -> float | None:
+        """The driver's own 1-s average, where the device has that field."""
+        return self._field_w(self.nvml.NVML_FI_DEV_POWER_AVERAGE, "GPU")
+
     def state(self, draft: SampleDraft) -> None:
         """Temperature, SM clock, utilisation, memory and clock reasons. Raises SensorError where
         the device is lost; what it does not offer is left out."""
