@@ -87,8 +87,9 @@ def _alpha_columns(rows: Rows, monotone: bool) -> tuple[FloatArray, FloatArray]:
 
 
 def _covariance(design: FloatArray, residual: FloatArray, free: FloatArray) -> FloatArray:
-    """s² (X'X)^-1 over the parameters that are not pinned at 0 (`free`, bool); zeros elsewhere."""
-    used = np.flatnonzero(free)
+    """s² (X'X)^-1 over the parameters that are not pinned at 0 (`free`, bool) and that some row
+    feels; zeros elsewhere."""
+    used = np.flatnonzero((free > 0) & (np.linalg.norm(design, axis=0) > 0))
     variance = float(residual @ residual) / max(1, len(residual) - len(used))
     part = design[:, used]
     scale = np.linalg.norm(part, axis=0)

@@ -47,3 +47,12 @@ def test_scaling_the_fit_is_fitting_the_scaled_times(recipe: str, factor: float)
 def test_a_factor_that_is_not_positive_is_refused(factor: float) -> None:
     with pytest.raises(InputError, match="positive"):
         fit(POINTS).scaled(factor)
+
+
+def test_a_parameter_that_no_row_feels_has_no_covariance_and_breaks_nothing() -> None:
+    """Prefills far above the floor: smooth-roofline cannot tell the floor, and says so by 0."""
+    points = [Point("e2e", p, o) for p in (512, 1024, 4096, 16384) for o in (1, 2)]
+    rows = [observed(q, 1e-3 * q.prompt_tokens + 1e-6 * q.steps) for q in points]
+    made = fit(rows, "smooth-roofline")
+    assert made.covariance is not None and np.isfinite(made.covariance).all()
+    assert made.predict(2048, 1).runtime_s == pytest.approx(2.048, rel=0.01)
