@@ -37,6 +37,8 @@ from runners.sensors.base import Meter
 from runners.sensors.choose import open_meter
 from runners.session import Session
 
+#: A process that was just killed stays in the driver's list for a moment.
+LINGER_S = 3.0
 #: Longer than this, a person at a terminal is asked first.
 ASK_FROM_S = 600.0
 
@@ -74,6 +76,7 @@ class Asked:
     backend: str | None = None
     sensor: str | None = None
     require_energy: bool = False
+    share_device: bool = False
     timeout_s: float | None = None
     seed: int | None = None
     resume: bool = False
@@ -225,10 +228,26 @@ def _resume(asked: Asked, accelerators: list[Device], scenario: Any) -> int:
 
 
 def _open_meter(asked: Asked, plan: Plan, device: Chosen) -> Meter:
-    """The meter of a run, sampling. Raises MissingSensorError (exit code 3)."""
+    """The meter of a run, sampling. Raises MissingSensorError (exit code 3), and InputError where
+    somebody else uses the device (METHOD §3.2)."""
     meter = open_meter(device.kind, device.sensor_devices, plan.sensor, asked.require_energy)
     meter.start()
+    others = () if asked.share_device else _lasting_processes(meter)
+    if others:
+        meter.stop()
+        raise InputError(
+            f"the device is in use ({', '.join(others[:3])}): free it, or give --share-device; "
+            "windows beside another process are then flagged and left out of summaries"
+        )
     return meter
+
+
+def _lasting_processes(meter: Meter) -> tuple[str, ...]:
+    """Processes of others on the devices used. One that is about to end may still be listed."""
+    end = time.monotonic() + LINGER_S
+    while (found := meter.foreign_processes(())) and time.monotonic() < end:
+        time.sleep(0.2)
+    return found
 
 
 def _confirm(asked: Asked, plan: Plan, models: dict[str, ResolvedModel], machine: Machine) -> None:

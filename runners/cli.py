@@ -151,6 +151,11 @@ EPILOG = (
     help="Stop with exit code 3 unless a sensor measures energy here.",
 )
 @click.option(
+    "--share-device",
+    is_flag=True,
+    help="Measure although another process uses the accelerator; such windows are left out.",
+)
+@click.option(
     "--timeout",
     "timeout_s",
     type=float,

@@ -41,7 +41,7 @@ MODES: dict[str, tuple[int, str | None]] = {
 }
 
 
-def begin(library: Path, folder: Path, mode: str) -> subprocess.Popen[str]:
+def begin(library: Path, folder: Path, mode: str, *flags: str) -> subprocess.Popen[str]:
     folder.mkdir()
     (folder / "plan.yaml").write_text(PLAN)
     environment = stub.environment(
@@ -51,7 +51,8 @@ def begin(library: Path, folder: Path, mode: str) -> subprocess.Popen[str]:
         OBSERVATORY_BACKENDS="law=tests.runners.law_backend:LawBackend",
     )  # fmt: skip
     return subprocess.Popen(
-        [sys.executable, "-m", "runners.cli", "--plan", "plan.yaml", "--db", "o.db", "--json"],
+        [sys.executable, "-m", "runners.cli", "--plan", "plan.yaml", "--db", "o.db", "--json",
+         *flags],
         cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
@@ -68,6 +69,22 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str, 
     for name, process in going.items():
         out, err = process.communicate(timeout=240)
         done[name] = (process.returncode, out, err, folder / name / "o.db")
+    return done
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str, Path]]:
+    """A device that somebody else uses, without and with --share-device."""
+    if stub.compiler() is None:
+        pytest.skip("no C compiler on the path: the NVML stub cannot be built")
+    folder = tmp_path_factory.mktemp("shared")
+    library = stub.build(folder)
+    flags = {"refused": (), "shared": ("--share-device",)}
+    going = {n: begin(library, folder / n, "foreign", *f) for n, f in flags.items()}
+    done = {}
+    for name, process in going.items():
+        _, err = process.communicate(timeout=240)
+        done[name] = (process.returncode, err, folder / name / "o.db")
     return done
 
 
@@ -147,3 +164,20 @@ def test_before_the_device_was_lost_joules_were_counted(runs: Any) -> None:
 def test_what_cannot_be_measured_is_named(runs: Any, mode: str) -> None:
     said = {"not_supported": "neither an energy counter nor its power", "mig": "MIG"}
     assert said[mode] in runs[mode][2]
+
+
+def test_a_device_in_use_is_refused_before_anything_is_stored(shared: Any) -> None:
+    code, err, path = shared["refused"]
+    assert code == 2 and err.strip().count("\n") == 0
+    assert "the device is in use (gpu:0 pid 1)" in err and "--share-device" in err
+    assert not path.exists()
+
+
+def test_beside_another_process_windows_are_kept_flagged_and_left_out(shared: Any) -> None:
+    code, err, path = shared["shared"]
+    assert code == 0, err
+    found = windows(path)
+    assert found and all("foreign_process" in w["flags"] for w in found if w["role"] != "idle")
+    assert not rows(path, "select * from summary where phase in ('prefill', 'decode')")
+    (count,) = rows(path, "select count(*) n from finding where rule = 'foreign_process'")
+    assert count["n"] >= len([w for w in found if w["role"] != "idle"])
