@@ -125,8 +125,8 @@ def _hours(made: Footprint, choice: Choice) -> None:
     """Region × hour: of the zones whose hours the reader has; the others by their year."""
     st.subheader("By region and hour of the day")
     st.caption(
-        "Hourly carbon intensity is licensed data: none is shipped, and no shape of a day is made "
-        "up. Add yours; the file is read in memory and not kept. Hours are UTC."
+        "No hourly carbon intensity is shipped, and no shape of a day is made up: add your own; "
+        "the file is read in memory and not kept. Hours are UTC."
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         kind = choose("kind of carbon intensity", "kind", {k: k for k in KINDS}, KINDS[0])

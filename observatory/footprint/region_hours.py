@@ -60,9 +60,12 @@ def region_hours(
     series), and one row a zone for the whole (`hour_utc` missing, `level` `series`: the mean of the
     series; or `year`: the annual factor, where there is none). Columns as COLUMNS; grams, p5 and
     p95. Kinds of carbon intensity are never mixed: a zone that has only another kind has a reason
-    and no number. Raises InputError where the series differ in kind.
+    and no number. Raises InputError where the series differ in kind, or where neither a series nor
+    the scenario says it.
     """
     table = load_factors() if factors is None else factors
+    for found in series.values():
+        _kind_of(found, scenario)
     kinds = {s.kind for s in series.values()} - {None}
     if len(kinds) > 1:
         raise InputError(f"the hourly series are of kinds {', '.join(sorted(map(str, kinds)))}: "
@@ -74,6 +77,15 @@ def region_hours(
         rows += _of_zone(energy, placed, series.get(zone), table)
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     return _one_kind(frame)
+
+
+def _kind_of(series: HourlySeries, scenario: Scenario) -> str:
+    """The kind of a series, its own or as the scenario says. Raises InputError for neither."""
+    kind = series.kind or scenario.kind
+    if kind is None:
+        raise InputError(f"{series.source} does not say its kind of carbon intensity: say it with "
+                         "--kind")  # fmt: skip
+    return kind
 
 
 def _of_zone(
@@ -160,14 +172,15 @@ def bill_job(
     """Carbon and water of a job of constant power from start to end: each hour's own bill, added.
 
     An hour that a series lacks takes its month's mean, then the annual factor; the levels are
-    counted. Raises InputError where energy is unknown or holds PUE already, and as `resolve` does.
+    counted. Raises InputError where energy is unknown or holds PUE already, where nothing says the
+    kind of the series, and as `resolve` does.
     """
     table = load_factors() if factors is None else factors
     inside = covered(energy, scenario.boundary, scenario.active_share)
     if inside.joules is None or inside.pue_inside:
         raise InputError("an hourly bill needs IT energy: give --it-energy-wh, or --configuration")
-    if intensity is not None and intensity.kind is not None:
-        scenario = replace(scenario, kind=intensity.kind)
+    if intensity is not None:
+        scenario = replace(scenario, kind=_kind_of(intensity, scenario))
     resolved = _resolved(scenario, table, energy.device, intensity)
     value = {role: f.value for role, f in resolved.factors.items()}
     pue = value["pue"] if scenario.boundary == "facility" else 1.0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from observatory.units import show
 from observatory.verbs.billing import print_lines
 from observatory.verbs.tables import print_table
@@ -40,6 +42,7 @@ class SideBySide:
              show(p.value_b, p.quantity), _ratio(p), str(p.pairs), p.verdict]
             for p in self.points[:SHOWN]
         ]  # fmt: skip
+        click.echo()
         print_table("Measured side by side", ["point", "", "#A", "#B", "#B / A, 95 %", "#pairs",
                                               "verdict"], rows)  # fmt: skip
         more = len(self.points) - SHOWN

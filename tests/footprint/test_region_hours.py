@@ -101,6 +101,19 @@ def test_a_job_adds_the_bills_of_its_hours() -> None:
     assert job.hourly.water_off_site_l == pytest.approx(yearly.water_off_site_l.value)
 
 
+def test_a_series_that_says_no_kind_needs_one() -> None:
+    silent = series(days(1), None)
+    for ask in (
+        lambda s: region_hours(ENERGY, s, ["FRA"], {"FRA": silent}),
+        lambda s: bill_job(
+            stated_energy(1.0), s, (START, START + timedelta(hours=1)), silent, None
+        ),
+    ):
+        with pytest.raises(InputError, match="does not say its kind"):
+            ask(Scenario(zone="FRA", draws=100))
+        ask(Scenario(zone="FRA", draws=100, kind="average-lifecycle"))
+
+
 def test_a_job_at_the_device_boundary_has_no_pue() -> None:
     scenario = Scenario(zone="FRA", pue=2.0, boundary="wall")
     job = bill_job(stated_energy(1000.0), scenario, (START, START + timedelta(hours=1)),
@@ -183,6 +196,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_the_table_and_its_json(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     call = ["hours", "--it-energy-wh", "1000", "--pue", "1", "--hourly-intensity", f"FRA={file}",
+            "--kind", "average-lifecycle",
             "--zone", "FRA", "--zone", "POL"]  # fmt: skip
     assert run(observatory, call) == 0
     said = capsys.readouterr().out
@@ -198,6 +212,7 @@ def test_the_table_and_its_json(file: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_a_job_on_the_command_line(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     call = ["hours", "--it-energy-wh", "2000", "--pue", "1", "--hourly-intensity", f"FRA={file}",
+            "--kind", "average-lifecycle",
             "--start", "2025-06-01T10:00Z", "--hours", "2"]  # fmt: skip
     assert run(observatory, [*call, "--json"]) == 0
     made = json.loads(capsys.readouterr().out)
