@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, and_, func, or_, select
 
 from observatory.errors import InputError
 from observatory.store import schema
@@ -49,7 +49,9 @@ def counts(engine: Engine, keep: Keep | None = None) -> dict[str, int]:
     asked = keep or Keep()
     with engine.connect() as connection:
         return {
-            table.name: sum(1 for _ in rows_of(connection, table, asked))
+            table.name: connection.execute(
+                _kept(select(func.count()).select_from(table), table, asked)
+            ).scalar_one()
             for table in metadata.sorted_tables
         }
 

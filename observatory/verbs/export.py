@@ -14,7 +14,7 @@ from observatory.verbs import billing, options
 from observatory.verbs.chosen import configuration_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import pandas as pd
     from sqlalchemy import Engine
@@ -130,7 +130,7 @@ def command(
     for column, wanted in (("model", model), ("phase", phase)):
         frame = only(frame, column, wanted, what)
     chosen = None if columns is None else [c.strip() for c in columns.split(",") if c.strip()]
-    _write(out, rendered(frame, what, form, chosen, width))
+    _write(out, [rendered(frame, what, form, chosen, width)])
     if out != "-":
         click.echo(f"{out}: {len(frame)} rows", err=True)
 
@@ -193,21 +193,28 @@ def keep_of(engine: Engine, model: str | None, keys: tuple[str, ...], windows: b
 
 
 def _whole(engine: Engine, form: str, out: str, keep: Keep) -> None:
+    """A dump or a database of its own, and on standard error what it holds."""
     from observatory.exports import sql, trimming
 
     if form == "sql":
-        _write(out, "".join(sql.dump(engine, keep)).encode())
-        return
-    trimming.write_sqlite(engine, Path(out), keep)
-    click.echo(f"{out}: {Path(out).stat().st_size:,} bytes", err=True)
+        _write(out, (line.encode() for line in sql.dump(engine, keep)))
+    else:
+        trimming.write_sqlite(engine, Path(out), keep)
+    if out != "-":
+        held = trimming.counts(engine, keep)
+        named = ", ".join(f"{held[name]:,} {name}{'' if held[name] == 1 else 's'}"
+                          for name in ("configuration", "run", "window"))  # fmt: skip
+        click.echo(f"{out}: {named}", err=True)
 
 
-def _write(out: str, content: bytes) -> None:
+def _write(out: str, content: Iterable[bytes]) -> None:
+    """Write piece by piece, since a dump need not fit into memory."""
     if out == "-":
-        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.writelines(content)
         sys.stdout.buffer.flush()
         return
     try:
-        Path(out).write_bytes(content)
+        with Path(out).open("wb") as stream:
+            stream.writelines(content)
     except OSError as error:
         raise InputError(f"cannot write {out}: {error.strerror}") from None

@@ -168,6 +168,15 @@ def test_findings_follow_their_rows(tmp_path: Path) -> None:
     assert none["window"] == none["cell"] == none["run"] == none["finding"] == 0
 
 
+def test_it_says_what_the_dump_holds(
+    database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exported(database, tmp_path / "x.sql", "--format", "sql", "--model", "Pythia-160M")
+    held = trimming.counts(open_read_only(database))
+    said = f"1 configuration, 1 run, {held['window'] // 2} windows"
+    assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
