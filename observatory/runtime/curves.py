@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from observatory.errors import UnknownNameError
+from observatory.errors import InputError, UnknownNameError
 from observatory.runtime.observations import FloatArray
 
 KINDS = ("linear", "pchip", "quadratic", "roofline")
@@ -118,13 +118,17 @@ def _left_out_error(kind: str, tokens: FloatArray, alpha_s: FloatArray) -> float
 def choose_curve(tokens: FloatArray, alpha_s: FloatArray, kind: str | None = None) -> PrefillCurve:
     """The interpolation that predicts left-out knots best; `linear` wins ties and short tables.
 
-    `tokens` (k,) increasing, `alpha_s` (k,) positive and non-decreasing. Another kind is taken only
-    when it cuts the left-out error by a fifth and is monotone: a small gain is noise *(ours)*.
+    `tokens` (k,) increasing, `alpha_s` (k,) non-decreasing. Another kind is taken only when it cuts
+    the left-out error by a fifth and is monotone: a small gain is noise *(ours)*. Where an alpha is
+    0 (the decode steps explain all), relative errors mean nothing and the table stays linear.
     """
+    told = bool(alpha_s.min() > 0)
+    if kind == "quadratic" and not told:
+        raise InputError("interpolation quadratic: some prefill has no time of its own")
     if kind is not None:
         return _build(kind, tokens, alpha_s)
     best = _build("linear", tokens, alpha_s)
-    if len(tokens) < 4:
+    if len(tokens) < 4 or not told:
         return best
     bar = 0.8 * _left_out_error("linear", tokens, alpha_s)
     for name in ("pchip", "quadratic"):

@@ -103,11 +103,11 @@ def seen_scale(
     """
     batch = fitted.ranges.batch[0]
     low, high = fitted.ranges.prompt
-    floor = min(float(fitted.curve(low * batch)), fitted.b0_s)
+    floor = max(0.0, min(float(fitted.curve(low * batch)), fitted.b0_s))
 
     def ratios(prompts: FloatArray) -> tuple[FloatArray, FloatArray]:
         alpha = fitted.curve(prompts * batch)
-        told = alpha >= _ABOVE_FLOOR * floor
+        told = (alpha >= _ABOVE_FLOOR * floor) & (alpha > 0)
         bound = roofline.prefill_time(arch, hw, prompts[told], batch, dtype, devices).time_s
         return prompts[told], (alpha[told] ** _ORDER - floor**_ORDER) ** (1 / _ORDER) / bound
 

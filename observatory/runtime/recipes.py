@@ -148,9 +148,14 @@ def smooth_roofline(rows: Rows, terms: Terms, kind: str | None = None) -> Soluti
     start = relative(rows, terms, "linear")
     knots, values = np.asarray(start.curve.tokens), np.asarray(start.curve.alpha_s)
     names, decode = decode_columns(rows, terms)
+    if values[-1] <= 0:
+        raise InputError(
+            "smooth-roofline: no prefill has a time of its own beside the decode steps"
+        )
+    floor = max(values[0], 1e-3 * values[-1])
     coefficients = np.array([getattr(start.step, name) for name in names])
-    unit = np.where(coefficients > 0, coefficients, 1e-12 * values[0])
-    begin = np.log([values[0], values[-1] / knots[-1], 3.0])
+    unit = np.where(coefficients > 0, coefficients, 1e-12 * floor)
+    begin = np.log([floor, values[-1] / knots[-1], 3.0])
 
     def residuals(theta: FloatArray) -> FloatArray:
         shape = np.exp(theta[:3])

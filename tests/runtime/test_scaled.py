@@ -56,3 +56,16 @@ def test_a_parameter_that_no_row_feels_has_no_covariance_and_breaks_nothing() ->
     made = fit(rows, "smooth-roofline")
     assert made.covariance is not None and np.isfinite(made.covariance).all()
     assert made.predict(2048, 1).runtime_s == pytest.approx(2.048, rel=0.01)
+
+
+@pytest.mark.parametrize("recipe", ["relative", "smooth-roofline", "denoised", "ols"])
+def test_prefills_that_the_steps_explain_away_break_nothing(recipe: str) -> None:
+    """Long decodes beside prompts of next to no time: an alpha of 0 is no traceback."""
+    points = [Point("e2e", p, 65) for p in (1, 8, 64, 512)] + [Point("decode", 0, 64, 1, 4)]
+    rows = [observed(q, 0.01 * q.steps * (1.05 if q.phase == "decode" else 1.0)) for q in points]
+    try:
+        made = fit(rows, recipe)
+    except InputError as error:
+        assert recipe == "smooth-roofline" and "time of its own" in str(error)
+        return
+    assert np.isfinite(made.predict(100, 10).runtime_s)
