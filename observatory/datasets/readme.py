@@ -9,9 +9,11 @@ from typing import Any
 import pandas as pd
 
 from observatory import __version__
+from observatory.derive import plain_rows
 from observatory.records import CellStatus
-from observatory.units import show
+from observatory.units import show, show_interval
 
+MOST_ROWS = 80  #: of the table of points; summary.csv has them all
 Facts = Mapping[str, list[dict[str, Any]]]
 FILES = {
     "environment.json": "the machine as probed",
@@ -35,7 +37,7 @@ def text(
     """Markdown. The same facts and version give the same text."""
     sections = (
         f"# {name}\n", _what(facts), _levels(summary), _machine(facts), _joules(facts, summary),
-        "![Time and energy of each token](plot.svg)\n", _again(name, facts),
+        "![Time and energy of each token](plot.svg)\n", _points(summary), _again(name, facts),
         _found(findings), _fits(fits), _files(),
     )  # fmt: skip
     return "\n".join(section for section in sections if section)
@@ -127,12 +129,53 @@ def _joules(facts: Facts, summary: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _points(summary: pd.DataFrame) -> str:
+    """Prefill and decode, a row each, where they are few enough to be read."""
+    rows = [row for row in plain_rows(summary) if row["phase"] in ("prefill", "decode")]
+    if not rows or len(rows) > MOST_ROWS:
+        return ""
+    rows.sort(key=lambda row: (
+        row["model"], row["configuration_key"], row["phase"] == "decode", row["batch"],
+        row["prompt_tokens"] or 0, row["context_tokens"] or 0,
+    ))  # fmt: skip
+    lines = [
+        "| model | stack | phase | p or c | B | time [95 %] | token/s | J/token | W | level |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        tokens = row["prompt_tokens"] if row["phase"] == "prefill" else row["context_tokens"]
+        time = show_interval(
+            row["runtime_low_s"], row["runtime_s"], row["runtime_high_s"], "runtime_s"
+        )
+        rate = "–" if row["tokens_per_s"] is None else f"{row['tokens_per_s']:.4g}"
+        cells = (
+            row["model"], _stack(row), row["phase"],
+            f"{tokens or 0:g}", f"{row['batch']:g}", time, rate,
+            show(row["energy_per_token_j"], "energy_j"), show(row["power_w"], "power_w"),
+            row["profile"],
+        )  # fmt: skip
+        lines.append("| " + " | ".join(str(cell).replace("|", "/") for cell in cells) + " |")
+    lines += ["", "Time is that of one iteration: a prefill, or a stretch of decode steps; J/token "
+              "is for each prompt token of prefill and each output token of decode."]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def _stack(row: dict[str, Any]) -> str:
+    threads = [] if row["threads"] is None else [f"{row['threads']:g} threads"]
+    return " ".join([row["dtype"], row["compile_mode"], row["kv_cache"], *threads])
+
+
 def _again(name: str, facts: Facts) -> str:
     lines = ["## Make it again", "", "```console"]
     for version in dict.fromkeys(row["code_version"] for row in facts["runs.json"]):
         commit = version.partition("+")[2].removesuffix("-dirty")
         lines.append(f"$ git checkout {commit}" if commit else f"# inference-observatory {version}")
-    commands = list(dict.fromkeys(row["command"] for row in facts["runs.json"]))
+    # a path was cut to its last part: a database can be made anew anywhere, such as in results/
+    commands = [
+        row["command"].replace("--db …/", "--db results/").replace("--db=…/", "--db=results/")
+        for row in facts["runs.json"]
+    ]
+    commands = list(dict.fromkeys(commands))
     lines += [f"$ .venv/bin/{command}" for command in commands]
     database = _database(commands)
     lines += [f"$ .venv/bin/observatory publish{database}", "```", ""]
@@ -142,7 +185,7 @@ def _again(name: str, facts: Facts) -> str:
     hashes = ", ".join(dict.fromkeys(f"`{row['plan_hash']}`" for row in facts["runs.json"]))
     lines += [
         f"Plan {hashes} (in full in `runs.json`): the same command on the same machine makes the "
-        "same plan, in the same order. To look at these very numbers instead:", "",
+        "same plan. To look at these very numbers instead:", "",
         "```console", f"$ .venv/bin/observatory import published results/published/{name}",
         "$ .venv/bin/observatory show summary", "```", "",
     ]  # fmt: skip

@@ -52,6 +52,8 @@ def publish(
         facts = collect(engine, runs)
     finally:
         engine.dispose()
+    for machine in facts["environment.json"]:
+        machine["kernel"] = plain_kernel(machine["kernel"])
     files = files_of({name: scrub(rows, private) for name, rows in facts.items()})
     require_clean(files, private)
     folder = PUBLISHED / name_of(facts) if out is None else out
@@ -180,6 +182,12 @@ def name_of(facts: Mapping[str, list[dict[str, Any]]]) -> str:
     day = min(row["started_utc"] for row in facts["runs.json"])[:10]
     slug = re.sub(r"[^a-z0-9]+", "-", "-".join(devices).casefold()).strip("-")
     return f"{slug or 'device'}-{day}"
+
+
+def plain_kernel(release: str) -> str:
+    """The kernel's version without its local suffix, which often names whose build it is."""
+    found = re.match(r"\d+(\.\d+)*", release)
+    return found[0] if found else release
 
 
 def _write(folder: Path, files: Mapping[str, bytes], replace: bool) -> None:

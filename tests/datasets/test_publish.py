@@ -16,7 +16,7 @@ from observatory import answers
 from observatory.cli import observatory, run
 from observatory.datasets.read import SUMS, find_sets, load, read_set
 from observatory.datasets.tables import FACTS, columns_of
-from observatory.datasets.write import publish
+from observatory.datasets.write import plain_kernel, publish
 from observatory.errors import InputError
 from observatory.store import schema
 from observatory.store.database import open_read_only
@@ -80,6 +80,13 @@ def test_what_is_not_private_stays(folder: Path) -> None:
     assert first["notes"] == {"uuid": f"GPU-{card}"}
 
 
+@pytest.mark.parametrize(("release", "plain"), [
+    ("6.1.0-18-amd64", "6.1.0"), ("5.15.0-1053-somecloud", "5.15.0"), ("unknown", "unknown"),
+])  # fmt: skip
+def test_a_kernel_is_its_version(release: str, plain: str) -> None:
+    assert plain_kernel(release) == plain
+
+
 def test_loading_it_gives_the_numbers_that_it_says(folder: Path, tmp_path: Path) -> None:
     (done,) = load(tmp_path / "fresh.db", [folder])
     assert (done.new_runs, done.new_windows) == (2, 2 * 14 * 6)
@@ -129,6 +136,7 @@ def test_the_page_says_what_was_measured_how_and_what_failed(folder: Path) -> No
     for part in (
         "SmolLM2-135M", "Pythia-160M", "168 windows", "1 crashed", "estimated", "boundary `host`",
         "no sensor on this synthetic machine", "run-benchmark --model …/tiny", "plot.svg",
+        "| SmolLM2-135M | bfloat16 eager dynamic 2 threads | prefill | 64 | 1 |",
     ):  # fmt: skip
         assert part in page, part
     assert all(f"`{name}`" in page for name in FACTS)
