@@ -18,7 +18,8 @@ UNIT_OF = {
 }  # fmt: skip
 #: quantities that end like a unit they do not have
 RATES = {
-    "tokens_per_s": "token/s", "images_per_s": "image/s", "samples_per_s": "sample/s",
+    "tokens_per_s": "token/s", "total_tokens_per_s": "token/s", "images_per_s": "image/s",
+    "samples_per_s": "sample/s",
     "queries_per_s": "query/s", "requests_per_s": "request/s",
 }  # fmt: skip
 

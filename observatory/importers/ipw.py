@@ -79,7 +79,7 @@ def _facts(key: str, model: str | None, metrics: Mapping[str, Any]) -> tuple[Rep
         raise RowError("names no model")
     latency, tokens = _part(metrics, "latency_metrics"), _part(metrics, "token_metrics")
     gpu = _part(_part(metrics, "power_metrics"), "gpu")
-    correct = metrics.get("lm_correctness")
+    correct = _correct(metrics)
     common = Common(
         row=key,
         model_name=model,
@@ -89,14 +89,32 @@ def _facts(key: str, model: str | None, metrics: Mapping[str, Any]) -> tuple[Rep
         device_kind=words(_part(metrics, "gpu_info"), "name"),
         boundary="device",
         method="energy_monitor",
-        extra={"correct": correct} if isinstance(correct, bool) else {},
+        extra={} if correct is None else {"correct": correct},
     )
     joules = _positive(_part(metrics, "energy_metrics"), "per_query_joules")
-    return common.facts({
+    cpu = _positive(_part(metrics, "energy_metrics"), "cpu_per_query_joules")
+    phases = _part(metrics, "phase_metrics")
+    split = [
+        common.fact(f"energy_{phase}_j", joules_of, phase=phase)
+        for phase in ("prefill", "decode")
+        if (joules_of := _positive(phases, f"{phase}_energy_j")) is not None
+    ]
+    whole = common.facts({
         "energy_j": (joules, "request"),
+        "energy_cpu_j": (cpu, "request"),
         "runtime_s": (_positive(latency, "total_query_seconds"), "request"),
         "ttft_s": (_positive(latency, "time_to_first_token_seconds"), "request"),
         "tpot_s": (_positive(latency, "per_token_ms", MS), "token"),
         "tokens_per_s": (_positive(latency, "throughput_tokens_per_sec"), "second"),
         "power_w": (_positive(_part(gpu, "per_query_watts"), "avg"), "second"),
     })  # fmt: skip
+    return (*whole, *split)
+
+
+def _correct(metrics: Mapping[str, Any]) -> bool | None:
+    """Whether the answer was right. `lm_correctness` is False in a record that nobody judged, so
+    that only its True says something; a later `evaluation` says both."""
+    judged = _part(metrics, "evaluation").get("is_correct")
+    if isinstance(judged, bool):
+        return judged
+    return True if metrics.get("lm_correctness") is True else None

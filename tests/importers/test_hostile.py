@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from observatory.errors import InputError
-from observatory.importers import reading, registry
+from observatory.importers import items, reading, registry
 from observatory.importing import import_file
 from observatory.store import reader
 from observatory.store.database import open_read_only
@@ -79,6 +79,70 @@ def test_fifty_megabytes_of_nested_json_are_refused_by_size(tmp_path: Path) -> N
     path = tmp_path / "deep.json"
     path.write_bytes(b'{"configurations": ' + b"[" * 50_000_000)
     assert "more than the 32 MiB allowed" in refused(path, tmp_path, "ml-energy-v3")
+
+
+@pytest.mark.parametrize("name", list(registry.READERS))
+def test_every_reader_refuses_what_is_too_large_or_packed(name: str, tmp_path: Path) -> None:
+    """By size and kind alone, before anything is parsed: no reader has a way around the checks."""
+    cases = {
+        "deep.json": (b"[" * (reading.MAX_JSON_BYTES + 1), None),
+        "bomb.zip": (zipped(b"0" * 5_000_000), "zip archive"),
+        "bomb.json.gz": (gzip.compress(b"[" * (reading.MAX_JSON_BYTES + 1)), None),
+        "latin.csv": ("modèle,phase\nä,b\n".encode("latin-1"), None),
+        "cut.csv.gz": (gzip.compress(GOOD.encode())[:-9], None),
+    }  # fmt: skip
+    for file, (content, said) in cases.items():
+        path = tmp_path / file
+        path.write_bytes(content)
+        message = refused(path, tmp_path, name)
+        assert said is None or said in message
+
+
+def test_a_gzip_bomb_of_text_is_cut_off_at_its_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A CSV that unpacks beyond the limit is refused, and the rows before it are not stored."""
+    monkeypatch.setattr(reading, "MAX_TEXT_BYTES", 1 << 20)
+    monkeypatch.setattr(reading.lines, "__defaults__", (1 << 20,))
+    path = tmp_path / "bomb.csv.gz"
+    path.write_bytes(gzip.compress((GOOD + "m,e2e,2,device,x\n" * 200_000).encode()))
+    assert path.stat().st_size < 1 << 20
+    assert "unpacks to more than 1 MiB" in refused(path, tmp_path, "generic")
+
+
+@pytest.mark.parametrize("cut", [1, 40, 400])
+def test_json_cut_off_anywhere_is_one_line(cut: int, tmp_path: Path) -> None:
+    """A download that broke off: the reader that knew the whole file says where it ends."""
+    row = {"model_id": "m", "gpu_model": "g", "avg_power_watts": 5.0, "num_gpus": 1}
+    whole = json.dumps({"configurations": [row] * 20})
+    path = tmp_path / "v3.json"
+    path.write_text(whole[:-cut])
+    assert "broken JSON at line 1" in refused(path, tmp_path, "ml-energy-v3")
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-32", "cp1252", "shift_jis"])
+@pytest.mark.parametrize("name", ["generic", "ml-energy-v3", "lm-eval"])
+def test_wrong_encodings_are_named(encoding: str, name: str, tmp_path: Path) -> None:
+    text = "model,phase,energy_j\nm\u00e9,e2e,1\n" if encoding != "shift_jis" else "\u30e2,phase\n"
+    path = tmp_path / "x.csv"
+    path.write_bytes(text.encode(encoding))
+    said = refused(path, tmp_path, name)
+    assert "UTF-8" in said or "NUL bytes" in said
+
+
+def test_a_broken_file_leaves_what_other_files_stored(tmp_path: Path) -> None:
+    """One transaction a file: the good one stays whole, the bad one leaves nothing."""
+    good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
+    good.write_text(GOOD)
+    rows = "".join(f"m{i},e2e,{i + 1},device,x\n" for i in range(5000))  # two batches and more
+    bad.write_text(
+        "model,phase,energy_j,boundary,method\n" + rows + 'x,e2e,1,device,"' + "y" * 200_000
+    )
+    assert import_file(tmp_path / "x.db", good).stored == 1
+    with pytest.raises(InputError, match="broken CSV"):
+        import_file(tmp_path / "x.db", bad)
+    with open_read_only(tmp_path / "x.db").connect() as connection:
+        assert list(reader.reported(connection)["model_name"]) == ["m"]
 
 
 def test_absent_folders_and_unknown_sources(tmp_path: Path) -> None:
@@ -225,3 +289,23 @@ def test_csv_never_breaks_a_reader(name: str, rows: list[list[str]], tmp_path: P
         writer.writerow(COLUMNS[name])
         writer.writerows(row[: len(COLUMNS[name])] for row in rows)
     consume(name, path)
+
+
+@fuzz
+@given(value=values, rows=st.lists(st.lists(cells, min_size=5, max_size=5), max_size=4))
+def test_neither_breaks_the_reader_of_items(
+    value: object, rows: list[list[str]], tmp_path: Path
+) -> None:
+    """The routing lab's tables come from strangers too."""
+    path = tmp_path / "items.json"
+    with path.open("w", newline="", encoding="utf-8", errors="surrogatepass") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["item", "model", "correct", "router_score", "cost_j"])
+        writer.writerows(rows)
+    others = (json.dumps(value), json.dumps({"models": value, "items": value}))
+    for content in (path.read_bytes(), *(text.encode() for text in others)):
+        path.write_bytes(content)
+        try:
+            items.read(path)
+        except InputError as error:
+            assert "\n" not in str(error)
