@@ -30,6 +30,7 @@ class Level:
     processes: int  #: fresh processes, at least
     windows: int  #: in each of them, at least
     half_width_rel: float | None  #: of the 95 % interval of runtime, and of measured joules
+    over_processes: bool = False  #: that interval is of processes × windows, else of each process
     faultless: bool = False  #: stable anchors, no finding of FAULTS, joules in every window
 
 
@@ -37,7 +38,7 @@ class Level:
 LEVELS: tuple[Level, ...] = (
     Level("quick", 1, 1, None),
     Level("standard", 1, 3, 0.05),
-    Level("publishable", 3, 3, 0.02, faultless=True),
+    Level("publishable", 3, 3, 0.02, over_processes=True, faultless=True),
 )
 RANK = {level.name: rank for rank, level in enumerate(LEVELS)}
 #: Findings on a used window that a publishable point cannot have, and the words for them.
@@ -101,7 +102,8 @@ def level_of(
     pooled = f"pooled with windows of a `{LEVELS[asked].name}` run"
     first = pooled if max(ranks) > asked else None
     for level in reversed(LEVELS[: asked + 1]):
-        reason = next(_lacks(level, used, faults, drifts), None)
+        asks = reversed(LEVELS[: RANK[level.name] + 1])  # a level asks what the lower ones do, too
+        reason = next((r for one in asks for r in _lacks(one, used, faults, drifts)), None)
         if reason is None:
             return level.name, first
         first = first or reason
@@ -119,13 +121,17 @@ def _lacks(
     if sizes.min() < level.windows:
         yield f"{sizes.min()} of {level.windows} windows in a process"
     if level.half_width_rel is not None:
-        yield from _too_wide(level.half_width_rel, used, who)
+        yield from _too_wide(level.half_width_rel, level.over_processes, used, who)
     if level.faultless:
         yield from _faulty(used, faults)
         yield from _drifted(used, drifts)
 
 
-def _too_wide(most: float, used: pd.DataFrame, who: pd.Series[str]) -> Iterator[str]:
+def _too_wide(
+    most: float, over_processes: bool, used: pd.DataFrame, who: pd.Series[str]
+) -> Iterator[str]:
+    """Intervals wider than the level allows. Within each process where one process would do: more
+    of them make the interval of the summary honest, and must not cost the label."""
     joules = used[list(ENERGY)].astype(float).sum(axis=1, min_count=1)
     measured = (used["energy_provenance"] == Provenance.MEASURED) & joules.notna()
     for name, values in (("runtime", used["duration_s"]), ("energy", joules.where(measured))):
@@ -133,11 +139,15 @@ def _too_wide(most: float, used: pd.DataFrame, who: pd.Series[str]) -> Iterator[
         if each.empty:
             continue
         groups = [g.to_numpy(dtype=float) for _, g in each.groupby(who[each.index], sort=True)]
-        width = process_interval(groups).half_width_rel
-        if width is None:
-            yield f"no interval of {name} from one window"
-        elif width > most:
-            yield f"the 95 % interval of {name} is ±{width:.1%}, above {most:.0%}"
+        sets = [groups] if over_processes else [[group] for group in groups]
+        widths = [process_interval(one).half_width_rel for one in sets]
+        where = "" if over_processes else " in a process"
+        if any(width is None for width in widths):
+            yield f"no interval of {name} from one window{where}"
+            continue
+        widest = max(width for width in widths if width is not None)
+        if widest > most:
+            yield f"the 95 % interval of {name}{where} is ±{widest:.1%}, above {most:.0%}"
 
 
 def _faulty(used: pd.DataFrame, faults: Mapping[int, Sequence[str]]) -> Iterator[str]:

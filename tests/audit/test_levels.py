@@ -24,14 +24,16 @@ ROW: dict[str, Any] = {
 
 
 def point(
-    processes: int = 3, windows: int = 3, spread: float = 0.002, drift: float = 0.01, **changes: Any
-) -> pd.DataFrame:
-    """A prefill point in so many processes, with the anchors of each process."""
+    processes: int = 3, windows: int = 3, spread: float = 0.002, drift: float = 0.01,
+    noise: float = 1e-4, **changes: Any,
+) -> pd.DataFrame:  # fmt: skip
+    """A prefill point in so many processes, with the anchors of each process. Processes differ by
+    `spread`, windows of one by `noise`."""
     rows = []
     for process in range(processes):
         who = {"process_index": process, "process_id": f"p{process}"}
         for index in range(windows):
-            factor = 1 + spread * (process - (processes - 1) / 2) + 1e-4 * index
+            factor = 1 + spread * (process - (processes - 1) / 2) + noise * index
             rows.append({
                 **ROW, **who, "id": len(rows), "cell_id": 1, "phase": "prefill",
                 "window_index": index, "started_utc": f"2026-01-01T00:0{process}:1{index}",
@@ -75,7 +77,8 @@ LACKS: list[tuple[Callable[[], pd.DataFrame], str, str]] = [
     (lambda: point(processes=1), "standard", "1 of 3 processes"),
     (lambda: point(windows=2), "quick", "2 of 3 windows"),
     (lambda: point(spread=0.01), "standard", "interval of runtime is ±2.5%, above 2%"),
-    (lambda: point(spread=0.1), "quick", "interval of runtime"),
+    (lambda: point(spread=0.1), "standard", "interval of runtime is ±24.8%, above 2%"),
+    (lambda: point(noise=0.05), "quick", "interval of runtime"),
     (lambda: point(energy_device_j=np.nan, energy_provenance=None, drift=0.04), "standard",
      "anchor drifted by 4.0%, above 3%"),
     (lambda: point().query("cell_id != 3"), "standard", "without an anchor at both ends"),
@@ -100,7 +103,14 @@ def test_scattered_joules_alone_are_enough() -> None:
     joules = 6000 * (1 + 0.05 * table["process_index"])
     table["energy_device_j"] = joules
     level, reason = met(table)
-    assert level == "quick" and "energy" in str(reason)
+    assert level == "standard" and "interval of energy is ±" in str(reason)
+
+
+def test_standard_looks_at_each_process_and_more_of_them_cost_nothing() -> None:
+    assert met(point(profile="standard", spread=0.2)) == ("standard", None)
+    level, reason = met(point(profile="standard", noise=0.05))
+    assert level == "quick" and "interval of runtime in a process is ±" in str(reason)
+    assert met(point(profile="standard", processes=1)) == ("standard", None)
 
 
 @pytest.mark.parametrize("rule", list(FAULTS))
