@@ -31,7 +31,11 @@ DATE = (1980, 1, 1, 0, 0, 0)  #: the earliest that a zip can hold
 LATEX = ("summary", "idealized", "fits", "footprint", "configurations", "frontier")
 IMAGES = ("svg", "pdf")
 DATABASE = "observatory.db"  #: what the commands call the loaded store
-NOT_HERE = ("ratios", "region-hours")  #: figures that need configurations or files to be named
+NOT_HERE = (
+    "ratios",
+    "region-hours",
+    "routing",
+)  #: figures that need configurations or files to be named
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -13,15 +14,17 @@ from observatory import answers
 from observatory.answers import Estimate
 from observatory.errors import InputError, UnknownNameError
 from observatory.exports import frames
-from observatory.figures import bills, hours, ladder, phases, runtime, tradeoff
+from observatory.figures import bills, hours, ladder, phases, routing, runtime, tradeoff
 from observatory.figures.naming import names
 from observatory.footprint import FactorTable, Footprint, Scenario
 from observatory.footprint.comparison import Change
 from observatory.footprint.hourly import HourlySeries
 from observatory.footprint.region_hours import region_hours
+from observatory.importers import items
 from observatory.records import Workload
-from observatory.tradeoffs import Limits
+from observatory.tradeoffs import Limits, routing_answer, routing_use
 from observatory.tradeoffs import frontier as ask_frontier
+from observatory.tradeoffs.routing import decisive, lab
 from observatory.units import UNITS
 
 if TYPE_CHECKING:
@@ -42,6 +45,7 @@ class Ask:
     imported: bool = False
     mix_lanes: bool = False
     limits: Limits = field(default_factory=Limits)
+    items: Path | None = None  #: who answered which question at what cost, for `routing`
     group: str | None = None  #: part of the name of a frontier's group
     zones: tuple[str, ...] = ()  #: of the figures by region; the scenario's is `scenario.zone`
     series: Mapping[str, HourlySeries] = field(default_factory=dict)  #: hours, by zone
@@ -197,6 +201,23 @@ def _frontier(engine: Engine, ask: Ask) -> go.Figure:
     return tradeoff.frontier(rows, quantity, ask.lane)
 
 
+def _routing(engine: Engine, ask: Ask) -> go.Figure:
+    if ask.items is None:
+        raise InputError("routing needs --items, a table of who answered which question")
+    tables = items.read(ask.items)
+    made = lab(tables.by_cost[decisive(tables.by_cost)], tables.router)
+    used = routing_use.uses(tables, made.table.models, engine=engine)
+    found = routing_answer.answer(made, tables.router, used, _placed(ask.scenario), ask.factors)
+    points, mixed, curve = (
+        pd.DataFrame([] if one is None else routing_answer.rows(one))
+        for one in (found.billed, found.random, found.threshold)
+    )
+    column = "energy_wh" if ask.cost == "energy_j" else ask.cost
+    if column not in points:
+        raise InputError(f"routing has no cost {ask.cost}: energy_j, co2e_g, water_l or cost_usd")
+    return routing.routers(points, mixed, curve.reindex(columns=points.columns), column)
+
+
 DRAWINGS: Mapping[str, Drawing] = {
     d.name: d
     for d in (
@@ -216,6 +237,7 @@ DRAWINGS: Mapping[str, Drawing] = {
                 _regions("co2e_operational_g", "co2e_g")),
         Drawing("regions-water", "water of one request by region", _regions("water_l", "water_l")),
         Drawing("region-hours", "CO2e of one request by region and hour of day", _region_hours),
+        Drawing("routing", "quality against one bill: models, mixes, routers, oracle", _routing),
         Drawing("ratios", "bills of configurations as paired ratios to the first", _ratios),
     )
 }  # fmt: skip

@@ -45,7 +45,7 @@ def region_hours(rows: pd.DataFrame) -> go.Figure:
     )  # fmt: skip
     figure.update_xaxes(
         type="category", title={"text": "Hour of the day (UTC)"}, showgrid=False, tickangle=0,
-        tickmode="array", tickvals=[WHOLE, *(c for c in columns[1:] if int(c) % 3 == 0)],
+        tickmode="array", tickvals=[WHOLE, *(c for c in columns[1:] if int(c) % 3 == 0 and c != "00")],
     )  # fmt: skip
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
     return style.finish(figure, 130 + 22 * len(names))

@@ -48,7 +48,7 @@ def for_paper(figure: go.Figure, width: str = "column") -> go.Figure:
         margin={"l": 6, "r": 10, "t": 26 if _named(made) > 1 else 8, "b": 6},
         showlegend=_named(made) > 1,
     )  # fmt: skip
-    made.update_layout(legend={"font": {"size": FONT_PX - 1}, "itemsizing": "constant",
+    made.update_layout(legend={"font": {"size": FONT_PX - 2}, "itemsizing": "trace",
                                "bgcolor": "rgba(255,255,255,0)"})  # fmt: skip
     made.update_xaxes(**axis)
     made.update_yaxes(**axis)
@@ -69,6 +69,11 @@ def _slimmer(trace: Any, characters: int) -> None:
         marker.size = max(4, round(MARKER * marker.size, 1))
         if marker.line.width:
             marker.line.width = 1.25
+    if trace.type == "scatter" and trace.text is not None and "text" in (trace.mode or ""):
+        trace.textfont.size = FONT_PX - 2
+    if trace.type == "heatmap":
+        trace.colorbar.update(thickness=8, title={"font": {"size": FONT_PX}},
+                              tickfont={"size": FONT_PX - 2})  # fmt: skip
     for name in ("error_x", "error_y"):
         bars = getattr(trace, name, None)
         if bars is not None and bars.array is not None:

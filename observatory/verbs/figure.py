@@ -38,7 +38,9 @@ COSTS = ("runtime_s", "energy_j", "co2e_g", "co2e_total_g", "water_l", "cost_usd
 @click.option("--configuration", "named", multiple=True, metavar="NAME",
               help="A key, MODEL or MODEL:words (repeatable).  [default: the fastest]")  # fmt: skip
 @click.option("--cost", type=click.Choice(COSTS), default="energy_j", show_default=True,
-              help="Cost of `frontier`.")  # fmt: skip
+              help="Cost of `frontier` and `routing`.")  # fmt: skip
+@click.option("--items", type=click.Path(path_type=Path), metavar="FILE",
+              help="Table of items of `routing`, as `observatory route` takes it.")  # fmt: skip
 @click.option("--lane", metavar="LANE", help="Lane of the scores of `frontier`.")
 @click.option("--imported", is_flag=True, help="`frontier` of imported rows.")
 @click.option("--group", metavar="TEXT", help="Which group of `frontier`: a part of its name.")
@@ -124,5 +126,5 @@ def ask_of(engine: Engine, given: dict[str, Any], factors: FactorTable) -> Ask:
         configuration_keys(engine, given["named"]),
         given["cost"], given["lane"], given["imported"], given["mix_lanes"],
         Limits(given["max_ttft"], given["max_tpot"], None, given["budget"]),
-        given["group"], zones if len(zones) > 1 else (), series, factors,
+        given["items"], given["group"], zones if len(zones) > 1 else (), series, factors,
     )  # fmt: skip

@@ -30,11 +30,16 @@ NEEDS = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def hours(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A file of hours for the figure that needs one."""
+def files(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Files of hours and of items, for the figures that need them."""
     path = tmp_path_factory.mktemp("hours") / "fra.csv"
     rows = "".join(f"2025-06-01T{h:02d}:00Z,{50 + h}\n" for h in range(24))
     path.write_text("datetime,carbon_intensity\n" + rows)
+    from observatory.tradeoffs import routing_example
+
+    table = path.with_name("items.csv")
+    table.write_text(routing_example.as_csv(routing_example.example()))
+    NEEDS["routing"] = ["--items", str(table), "--zone", "FRA"]
     NEEDS["region-hours"] = ["--hourly-intensity", f"FRA={path}", "--kind", "average-lifecycle"]
 
 
@@ -130,6 +135,7 @@ def test_list_needs_no_database(capsys: pytest.CaptureFixture[str]) -> None:
         (["decode", "--out", "x.bmp"], ".bmp is none of"),
         (["money"], "no price"),
         (["region-hours"], "needs hours"),
+        (["routing"], "needs --items"),
         (["ladder"], "give --zone"),
         (["ratios"], "two to four configurations"),
         (["frontier"], "needs --lane"),
