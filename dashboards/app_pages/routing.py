@@ -26,6 +26,7 @@ from observatory.tradeoffs.routing_use import COVERS, TOKENS, Measured
 
 EXAMPLE, OWN = "example", "file"
 WORD_OF = {column: WORDS[bill] for bill, column in COLUMNS.items()}
+EXACT = 1e-9  #: a saving with less between its bounds has no width
 MOST_SERVED = 8  #: models of a table that may be set beside a measured configuration
 
 
@@ -33,7 +34,13 @@ def render(database: Database, choice: Choice) -> None:
     """The page."""
     st.title("Routing")
     answer_place = st.container()
-    tables, name = _tables()
+    left, right = st.columns(2)
+    with left:
+        source = choose("items", "items", {EXAMPLE: routing_example.NAME, OWN: "a file of yours"},
+                        EXAMPLE)  # fmt: skip
+    with right:
+        quantity = choose("cost on the axis", "bill", WORD_OF, "energy_wh")
+    tables, name = _tables(source)
     if tables is None:
         answer_place.info("Choose a file of items: who answered which question, at what cost.")
         return
@@ -41,17 +48,17 @@ def render(database: Database, choice: Choice) -> None:
     if scenario.zone is None and scenario.carbon_intensity_g_per_kwh is None:
         scenario = replace(scenario, zone=EXAMPLE_ZONES[1])
         st.caption(f"No zone was chosen: {EXAMPLE_ZONES[1]} stands in as an **example**.")
-    decided = choose("policies are decided by", "by", {c: c for c in tables.by_cost},
-                     decisive(tables.by_cost))  # fmt: skip
-    made = _lab(tables, decided)
-    covers = choose("joules of the items cover", "covers", {c: c for c in COVERS}, "wall")
-    served = _served(database, tables, made.table.models)
+    with st.expander("The router, and who serves the models"):
+        made = _lab(tables)
+        covers = choose("joules of the items cover", "covers", {c: c for c in COVERS}, "wall")
+        served = _served(database, tables, made.table.models)
     used = database.uses(tables, made.table.models, covers, served)
     found = routing_answer.answer(made, tables.router, used, scenario)
     with answer_place:
         st.markdown(f"### {theme.text(routing_answer.sentence(found.billed))}")
         st.caption(theme.text(name))
-    _chart(found, name)
+    _chart(found, quantity)
+    _files(tables, source)
     _savings(found.billed)
     _measures(made)
     for note in found.billed.notes:
@@ -59,16 +66,19 @@ def render(database: Database, choice: Choice) -> None:
 
 
 # ---------------------------------------------------------------------- the items
-def _tables() -> tuple[Tables | None, str]:
-    """The table of items and what to call it. Raises InputError for a file that is none."""
-    source = choose("items", "items", {EXAMPLE: routing_example.NAME, OWN: "a file of yours"},
-                    EXAMPLE)  # fmt: skip
+def _files(tables: Tables, source: str) -> None:
+    """The example as a file that the command line reads."""
     if source == EXAMPLE:
-        made = routing_example.example()
         st.download_button(
-            "Items of the example (CSV)", lambda: routing_example.as_csv(made),
+            "Items of the example (CSV)", lambda: routing_example.as_csv(tables),
             "routing-synthetic-example.csv", "text/csv", key="example csv", on_click="ignore",
         )  # fmt: skip
+
+
+def _tables(source: str) -> tuple[Tables | None, str]:
+    """The table of items and what to call it. Raises InputError for a file that is none."""
+    if source == EXAMPLE:
+        made = routing_example.example()
         return made, f"Items: {routing_example.SOURCE}; licence: {routing_example.LICENCE}."
     given = st.file_uploader(
         "A table of items (CSV or JSON)", type=["csv", "json"], key="upload", max_upload_size=50,
@@ -87,7 +97,9 @@ def _tables() -> tuple[Tables | None, str]:
             raise InputError(said) from None
 
 
-def _lab(tables: Tables, decided: str) -> Lab:
+def _lab(tables: Tables) -> Lab:
+    decided = choose("policies are decided by", "by", {c: c for c in tables.by_cost},
+                     decisive(tables.by_cost))  # fmt: skip
     table = tables.by_cost[decided]
     cheap, best = table.ends()
     models = {m: m for m in table.models}
@@ -117,17 +129,15 @@ def _served(database: Database, tables: Tables, models: Sequence[str]) -> dict[s
     if not known or any(name not in tables.by_cost for name in TOKENS):
         return {}
     options = {"": "as the file says"} | {key: words for key, (words, _) in known.items()}
-    with st.expander("Served by measured configurations"):
-        chosen = {
-            model: choose(f"{theme.text(model)} is served by", f"served{j}", options, "")
-            for j, model in enumerate(models[:MOST_SERVED])
-        }
+    chosen = {
+        model: choose(f"{theme.text(model)} is served by", f"served{j}", options, "")
+        for j, model in enumerate(models[:MOST_SERVED])
+    }
     return {model: known[key][1] for model, key in chosen.items() if key}
 
 
 # ---------------------------------------------------------------------- what is shown
-def _chart(found: Answer, name: str) -> None:
-    quantity = choose("cost on the axis", "bill", WORD_OF, "energy_wh")
+def _chart(found: Answer, quantity: str) -> None:
     points = pd.DataFrame(routing_answer.rows(found.billed))
     random = pd.DataFrame(routing_answer.rows(found.random))
     curve = [] if found.threshold is None else routing_answer.rows(found.threshold)
@@ -166,7 +176,8 @@ def _savings(made: RoutingBills) -> None:
 def _saved(low: float | None, value: float | None, high: float | None) -> str:
     if value is None or low is None or high is None:
         return "–"
-    return f"{100 * value:.0f} % [{100 * low:.0f} – {100 * high:.0f}]"
+    middle, *ends = (round(100 * share) for share in (value, low, high))
+    return f"{middle} %" if high - low < EXACT else f"{middle} % [{ends[0]} – {ends[1]}]"
 
 
 def _measures(made: Lab) -> None:

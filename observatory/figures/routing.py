@@ -57,8 +57,7 @@ def routers(
             error_x=style.error_bars(cost, low, high) | {"color": colour},
             error_y=style.error_bars(quality, style.plain(rows["quality_low"]),
                                      style.plain(rows["quality_high"])) | {"color": colour},
-            text=[style.safe(style.shorten(p.removeprefix("always "), 28)) if kind in NAMED else ""
-                  for p in rows["policy"]],
+            text=[_label(kind, str(policy)) for policy in rows["policy"]],
             textposition="top center", cliponaxis=False,
             customdata=[f"{style.safe(p)}: {show_interval(a, c, b, quantity)}, "
                         f"{100 * q:.1f} % right"
@@ -76,3 +75,10 @@ def routers(
     figure.update_yaxes(title={"text": "Answers that are right (share)"}, showgrid=True,
                         rangemode="tozero", tickformat=".0%")  # fmt: skip
     return style.finish(figure, 480)
+
+
+def _label(kind: str, policy: str) -> str:
+    """The model of a policy that asks one; else what kind it is, where it stands by itself."""
+    if kind == "single":
+        return style.safe(style.shorten(policy.removeprefix("always "), 28))
+    return kind if kind in NAMED else ""
