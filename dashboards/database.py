@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -39,13 +39,11 @@ from observatory.store.database import (
 from observatory.tradeoffs import MOST_POINTS, Limits, Tradeoff, routing_use
 from observatory.tradeoffs.routing_use import Measured, ModelUse
 
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
 VARIABLE = "OBSERVATORY_DB"
 VERSION_S = 2.0  #: for how long a version of the data is believed
 #: answers that follow every commit; the others follow what was derived
-ON_FACTS = ("runs", "cells", "windows", "findings", "findings_by_rule", "configurations")
+ON_FACTS = ("runs", "cells", "windows", "findings", "findings_by_rule", "configurations", "sources",
+            "reported_models")  # fmt: skip
 
 
 class Database:
@@ -133,9 +131,16 @@ class Database:
         )
         return made
 
-    def lanes(self) -> dict[str, int]:
-        """Axis of scores -> how many of the measured models (or their variants) have one."""
-        return _lanes(self._url, self._derived)
+    def lanes(self, imported: bool = False) -> dict[str, int]:
+        """Axis of scores -> how many of the models (or their variants) that were measured here, or
+        that others reported, have one."""
+        return _lanes(self._url, self._version if imported else self._derived, imported)
+
+    def imported_frontier(
+        self, cost: str, lane: str, scenario: Scenario, limits: Limits
+    ) -> Tradeoff:
+        """The same of what others reported, a group for each source, task and device."""
+        return _imported_frontier(self._url, self._version, cost, lane, scenario, limits)
 
     def frontier(
         self, cost: str, lane: str, workload: Workload, scenario: Scenario, limits: Limits
@@ -165,7 +170,7 @@ def connect() -> Database:
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
-def _opened(url: str, file: tuple[int, int] | None) -> tuple[Engine, Callable[[], str | None]]:
+def _opened(url: str, file: tuple[int, int] | None) -> tuple[Any, Callable[[], str | None]]:
     """The engine, and what counts commits; another file under the same name is opened anew."""
     del file  # part of the key
     engine = open_read_only(url)
@@ -184,7 +189,7 @@ def _file(url: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str) -> Any:
     file = _file(url)
     if file is None and parse_url(url).get_backend_name() == "sqlite":
         return open_read_only(url)  # the file was taken away: say so
@@ -263,15 +268,26 @@ def _pairs(url: str, version: str, base: str, others: tuple[str, ...]) -> pd.Dat
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)
-def _lanes(url: str, version: str) -> dict[str, int]:
-    names = set(_laws(url, version).runtime.rows["model"])
-    measured = {architecture(model_name(str(m))) for m in names}
+def _lanes(url: str, version: str, imported: bool) -> dict[str, int]:
+    if imported:
+        names = set(answers.reported_models(_engine(url))["model"])
+    else:
+        names = set(_laws(url, version).runtime.rows["model"])
+    wanted = {architecture(model_name(str(m))) for m in names}
     found: dict[str, set[str]] = {}
     for row in tradeoffs.capability_rows(_engine(url)):
         shape = architecture(model_name(str(row["model_name"])))
-        if shape in measured:
+        if shape in wanted:
             found.setdefault(axis_of(str(row["lane"])), set()).add(shape)
     return {axis: len(found[axis]) for axis in sorted(found)}
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _imported_frontier(url: str, version: str, *arguments: Any) -> Tradeoff:
+    cost, lane, scenario, limits = arguments
+    return tradeoffs.frontier(
+        _engine(url), cost, lane, scenario=scenario, imported=True, limits=limits, most=MOST_POINTS
+    )
 
 
 @st.cache_resource(show_spinner=False, max_entries=32)

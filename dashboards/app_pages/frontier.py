@@ -13,27 +13,30 @@ from dashboards.state import Choice, choose, current
 from observatory.errors import InputError
 from observatory.figures import tradeoff
 from observatory.tradeoffs import Limits
-from observatory.tradeoffs.frontier import Point
+from observatory.tradeoffs.frontier import Group, Point
 from observatory.units import UNITS, show
 
 COSTS = {"energy_j": "energy", "runtime_s": "runtime", "co2e_g": "carbon, operational",
          "water_l": "water", "cost_usd": "money"}  # fmt: skip
 
-MOST_LEFT_OUT = 10  #: models of which is said why they are left out
+MEASURED, IMPORTED = "measured", "imported"
+MOST_LEFT_OUT = 10  #: models named of those that one reason leaves out
 
 
 def render(database: Database, choice: Choice) -> None:
     """The page."""
     st.title("Frontier")
-    if database.empty:
+    kinds = _kinds(database)
+    if not kinds:
         theme.nothing_yet("No cost has been measured in this database yet.")
         return
     st.markdown("Which models are worth what they cost? A score belongs to its **lane**, the full "
                 "protocol of the benchmark; lanes never share an axis here.")  # fmt: skip
-    lanes = database.lanes()
+    kind = choose("costs", "costs", kinds, next(iter(kinds)))
+    lanes = database.lanes(kind == IMPORTED)
     if not lanes:
-        st.info("No capability score is known of any measured model. `observatory import --scores` "
-                "stores the shipped ones, `observatory import FILE` your own.")  # fmt: skip
+        st.info("No capability score is known of any of these models. `observatory import "
+                "--scores` stores the shipped ones, `observatory import FILE` yours.")  # fmt: skip
         return
     left, right = st.columns(2)
     with left:
@@ -43,10 +46,31 @@ def render(database: Database, choice: Choice) -> None:
         lane = choose("lane of the scores", "lane", names, max(lanes, key=lambda k: lanes[k]))
     limits = _limits()
     try:
-        found = database.frontier(cost, lane, choice.workload, choice.scenario, limits)
+        if kind == IMPORTED:
+            _imported(database, choice, cost, lane, limits)
+        else:
+            _measured(database, choice, cost, lane, limits)
     except InputError as error:
         st.info(theme.text(error))
         return
+    st.caption("On the frontier: no other model is both cheaper and better. Fill: ● so in at least "
+               "95 % of draws, ◉ in at least half, ○ in fewer.")  # fmt: skip
+    theme.shapes()
+
+
+def _kinds(database: Database) -> dict[str, str]:
+    """Whose costs there are: of fits of this database, and of what others reported."""
+    found = {MEASURED: "measured: the fits of this database"} if not database.empty else {}
+    if not database.table("sources").empty:
+        found[IMPORTED] = "imported: what others reported"
+    return found
+
+
+def _measured(
+    database: Database, choice: Choice, cost: str, lane: str, limits: Limits
+) -> None:  # fmt: skip
+    """One request of the workload on what was measured here; a chart for each zone that differs."""
+    found = database.frontier(cost, lane, choice.workload, choice.scenario, limits)
     seen: set[tuple[Point, ...]] = set()
     for group in found.groups:
         if group.points in seen:  # a cost that does not depend on the zone
@@ -54,41 +78,64 @@ def render(database: Database, choice: Choice) -> None:
         seen.add(group.points)
         rows = pd.DataFrame([asdict(point) for point in group.points])
         rows["provenance"] = _provenance(rows, database.requests(choice.workload), cost)
-        best = rows[rows["on_frontier"]].iloc[0]
         same = sum(other.points == group.points for other in found.groups)
         name = "every zone" if same > 1 and same == len(found.groups) else group.name
-        n, of = int(rows["on_frontier"].sum()), len(rows) + group.not_shown
-        st.markdown(
-            f"### In {theme.text(name)}, {n} of {of} {'point is' if of == 1 else 'points are'} on "
-            f"the frontier; the cheapest is {theme.text(best['model'])} at "
-            f"{theme.text(show(best['cost'], _unit(cost)))} with a score of {best['score']:.3g}"
+        _group(group, rows, f"In {name}", cost, lane)
+
+
+def _imported(
+    database: Database, choice: Choice, cost: str, lane: str, limits: Limits
+) -> None:  # fmt: skip
+    """One source, task and device at a time: what they report is of their own requests."""
+    found = database.imported_frontier(cost, lane, choice.scenario, limits)
+    groups = {group.name: group for group in found.groups}
+    largest = max(groups, key=lambda name: len(groups[name].points))
+    names = {name: f"{name} ({len(group.points)} points)" for name, group in groups.items()}
+    group = groups[choose("source, task and device", "group", names, largest)]
+    rows = pd.DataFrame([asdict(point) for point in group.points]).assign(provenance="imported")
+    _group(group, rows, f"Of {group.name}", cost, lane)
+    for note in found.notes:
+        st.caption(theme.text(note))
+    st.caption(f"Costs are {theme.text(group.workload)}, as reported; a cost whose source states "
+               "no error has an assumed one.")  # fmt: skip
+
+
+def _group(group: Group, rows: pd.DataFrame, where: str, cost: str, lane: str) -> None:
+    """The sentence, the chart and the remarks of points that may be compared."""
+    best = rows[rows["on_frontier"]].iloc[0]
+    n, of = int(rows["on_frontier"].sum()), len(rows) + group.not_shown
+    st.markdown(
+        f"### {theme.text(where)}, {n} of {of} {'point is' if of == 1 else 'points are'} on "
+        f"the frontier; the cheapest is {theme.text(best['model'])} at "
+        f"{theme.text(show(best['cost'], _unit(cost)))} with a score of {best['score']:.3g}"
+    )
+    theme.chart(
+        tradeoff.frontier(rows, _unit(cost), lane),
+        f"{COSTS[cost]} of one request against {lane}, {group.name}, intervals on both axes",
+        rows.assign(cost_of=cost), f"frontier-{group.name}",
+    )  # fmt: skip
+    if group.not_shown:
+        st.caption(
+            f"Shown are {len(rows)} points: the frontier, what may be on it in some draw, and "
+            f"the cheapest of each model. {group.not_shown:,} dearer ones of the same models "
+            "are left out; `observatory frontier --json` has them."
         )
-        theme.chart(
-            tradeoff.frontier(rows, _unit(cost), lane),
-            f"{COSTS[cost]} of one request against {lane}, {group.name}, intervals on both axes",
-            rows.assign(cost_of=cost), f"frontier-{group.name}",
-        )  # fmt: skip
-        if group.not_shown:
-            st.caption(
-                f"Shown are {len(rows)} points: the frontier, what may be on it in some draw, and "
-                f"the cheapest of each model. {group.not_shown:,} dearer ones of the same models "
-                "are left out; `observatory frontier --json` has them."
-            )
-        for model, why in group.left_out[:MOST_LEFT_OUT]:
-            st.markdown(f"* left out: {theme.text(model)}, {theme.text(why)}")
-        if len(group.left_out) > MOST_LEFT_OUT:
-            st.markdown(f"* and {len(group.left_out) - MOST_LEFT_OUT} more, most for want of a "
-                        "score in this lane")  # fmt: skip
-        if rows["inherited"].any():
-            st.caption("Some scores are inherited from the model in another number format.")
-        if rows["of_variant"].notna().any():
-            st.caption(
-                "Some scores are those of another checkpoint of the same architecture: what was "
-                "timed is the shape; the table names whose score it is."
-            )
-    st.caption("On the frontier: no other model is both cheaper and better. Fill: ● so in at least "
-               "95 % of draws, ◉ in at least half, ○ in fewer.")  # fmt: skip
-    theme.shapes()
+    reasons: dict[str, list[str]] = {}
+    for model, why in group.left_out:
+        reasons.setdefault(why, []).append(model)
+    for why, models in reasons.items():
+        more = len(models) - MOST_LEFT_OUT
+        some = ", ".join(models[:MOST_LEFT_OUT]) + (f" and {more} more" if more > 0 else "")
+        st.caption(theme.text(f"Left out, {why}: {some}."))
+    if rows["score_low"].isna().all():
+        st.caption("No interval of these scores was published: they are taken as exact.")
+    if rows["inherited"].any():
+        st.caption("Some scores are inherited from the model in another number format.")
+    if rows["of_variant"].notna().any():
+        st.caption(
+            "Some scores are those of another checkpoint of the same architecture: what was "
+            "timed is the shape; the table names whose score it is."
+        )
 
 
 def _provenance(rows: pd.DataFrame, requests: pd.DataFrame, cost: str) -> list[str | None]:

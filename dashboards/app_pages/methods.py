@@ -81,6 +81,12 @@ def _factors() -> None:
 
 
 def _sources(database: Database) -> None:
+    imported = database.table("sources")
+    if not imported.empty:
+        st.subheader("Imported")
+        st.caption("What others measured, with its licence. It is shown apart from what was "
+                   "measured here, and no fit is made of it.")  # fmt: skip
+        theme.table(imported, "sources", "Every imported file with its licence and address")
     scores = database.table("capability_table")
     if not scores.empty:
         st.subheader("Capability scores")

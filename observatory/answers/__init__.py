@@ -27,6 +27,7 @@ from observatory.answers.requests import (
     energy_reasons,
     request_table,
 )
+from observatory.answers.sources import reported_models, sources
 from observatory.answers.tables import (
     capabilities,
     capability_table,
@@ -71,9 +72,11 @@ __all__ = [
     "models",
     "overview",
     "read_laws",
+    "reported_models",
     "request_table",
     "run_report",
     "runs",
+    "sources",
     "summary",
     "windows",
 ]  # fmt: skip

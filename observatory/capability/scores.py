@@ -91,7 +91,8 @@ def together(
 def on_lane(
     rows: Sequence[Mapping[str, Any]], pattern: str, mix: bool = False
 ) -> tuple[list[Scored], list[str]]:
-    """(scores whose lane fits, their axes). A lane with `?` compares only what it states.
+    """(scores whose lane fits, their axes). A lane with `?` compares only what it states; an axis
+    named in full is that one, though others begin with it.
 
     Raises UnknownNameError where no lane fits, and InputError where several axes do and `mix` does
     not allow it: numbers of two protocols on one axis differ by more than models do.
@@ -101,6 +102,8 @@ def on_lane(
         known = sorted({axis_of(row["lane"]) for row in rows})
         raise UnknownNameError("lane", pattern, known, "see `observatory frontier --lanes`")
     axes = sorted({axis_of(row["lane"]) for row in fitting})
+    if pattern in axes and not mix:
+        axes, fitting = [pattern], [r for r in fitting if axis_of(r["lane"]) == pattern]
     if len(axes) > 1 and not mix:
         some = "; ".join(axes[:4]) + ("; …" if len(axes) > 4 else "")
         raise InputError(

@@ -148,3 +148,13 @@ def test_perplexity_counts_down() -> None:
     (made,), _ = on_lane([row], "w")
     assert made.quality == -9.0 and made.low is not None and made.high is not None
     assert made.low < made.quality < made.high < 0
+
+
+def test_an_axis_named_in_full_is_that_one_though_others_begin_with_it() -> None:
+    row = dict(shipped_rows()[0])
+    rows = [row | {"lane": lane} for lane in ("eci/acc/?/?/epoch", "eci/acc/?/?/epoch/effort=16k")]
+    scores, axes = on_lane(rows, "eci/acc/?/?/epoch")
+    assert axes == ["eci/acc/?/?/epoch"] and len(scores) == 1
+    with pytest.raises(InputError, match="2 lanes"):
+        on_lane(rows, "eci/acc")
+    assert len(on_lane(rows, "eci/acc/?/?/epoch", mix=True)[0]) == 2

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from observatory.cli import observatory, run
 from observatory.records import Configuration, Energy, Model, content_hash
 from observatory.store.database import open_database
 from tests import synthetic
@@ -47,6 +48,14 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database without a row."""
     path = tmp_path_factory.mktemp("empty") / "observatory.db"
     open_database(path).dispose()
+    return path
+
+
+@pytest.fixture(scope="session")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nothing measured here; the rows and scores of others that ship with the project."""
+    path = tmp_path_factory.mktemp("imported") / "observatory.db"
+    assert run(observatory, ["import", "published", "--db", str(path)]) == 0
     return path
 
 

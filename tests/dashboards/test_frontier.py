@@ -51,3 +51,23 @@ def test_without_joules_the_reason_is_said(page: Opener, energyless: Path) -> No
     app = page(energyless, "frontier")
     assert not app.exception and not app.get("plotly_chart")
     assert "no sensor on this synthetic machine" in words(app)
+
+
+def test_what_others_reported_is_a_frontier_of_its_own(page: Opener, imported: Path) -> None:
+    """Squares, one source and device at a time, and never on an axis with own measurements."""
+    app = page(imported, "frontier")
+    assert not app.exception and "imported" in app.selectbox(key="costs").options[0]
+    lane, group = app.selectbox(key="lane").value, app.selectbox(key="group").value
+    found = frontier(open_read_only(imported), "energy_j", lane, imported=True)
+    points = next(g.points for g in found.groups if g.name == group)
+    marks = json.loads(app.get("plotly_chart")[0].proto.spec)["data"][1]
+    assert len(marks["x"]) > 10 and set(marks["x"]) <= {p.cost for p in points}
+    assert all(symbol.startswith("square") for symbol in marks["marker"]["symbol"])
+    assert f"Of {group}," in words(app) and "Left out, no score in this lane" in words(app)
+    assert page(imported, "frontier", group=group, cost="co2e_g").info  # carbon needs a zone
+
+
+def test_imported_files_are_listed_with_their_licence(page: Opener, imported: Path) -> None:
+    app = page(imported, "methods")
+    rows = next(t.value for t in app.dataframe if "licence" in t.value and "tool" in t.value)
+    assert "ML.ENERGY Benchmark v3" in set(rows["tool"]) and rows["licence"].notna().all()

@@ -62,7 +62,7 @@ def test_the_figure_has_traces_axes_and_units(page: Opener, filled: Path) -> Non
     assert lines["random mix"]["line"]["dash"] == "dot" and len(lines["random mix"]["x"]) == 21
     points = [t for t in chart["data"] if "markers" in t["mode"]]
     assert all(t["error_x"]["visible"] and t["error_y"]["visible"] for t in points)
-    assert chart["layout"]["xaxis"]["title"]["text"] == "Energy (Wh per item)"
+    assert chart["layout"]["xaxis"]["title"]["text"] == "Energy (mWh per item)"
     assert chart["layout"]["xaxis"]["type"] == "log"
     assert chart["layout"]["yaxis"]["title"]["text"] == "Answers that are right (share)"
     assert len(app.get("plotly_chart")[0].proto.alt) > 100
@@ -78,7 +78,7 @@ def test_a_link_restores_every_widget(page: Opener, filled: Path) -> None:
     for key, number in (("share", 0.25), ("target", 0.6), ("judge", 0.2)):
         assert app.number_input(key=key).value == number
     chart = json.loads(app.get("plotly_chart")[0].proto.spec)
-    assert chart["layout"]["xaxis"]["title"]["text"] == "Water (L per item)"
+    assert chart["layout"]["xaxis"]["title"]["text"] == "Water (µL per item)"
 
 
 def test_without_a_price_money_is_missing_and_says_why(page: Opener, filled: Path) -> None:
