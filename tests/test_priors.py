@@ -43,7 +43,7 @@ def test_the_fits_of_the_device_scale_the_roofline(engine: Engine) -> None:
     assert 1.6 < made.scale < max(scales)
     prompts = np.array([16.0, 1024.0])
     shape = made.prefill_s(prompts) / plain.prefill_s(prompts)
-    assert shape == pytest.approx(np.ones(2), abs=0.15) and shape[0] != shape[1]
+    assert 1.0 < shape[0] < 1.5 and 0.8 < shape[1] < 1.0  # the roofline is of memory at p=16
 
 
 def _bound(name: str) -> float:

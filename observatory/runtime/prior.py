@@ -26,7 +26,8 @@ _BETWEEN_WEIGHT = 2.0  # models that this guess counts for (ours)
 _DEVICES_SD = 0.1  # more for each doubling of devices: on V100, 16 for 1 moved it by 0.39 (ours)
 _SIZE_SD = 0.05  # more for each doubling of parameters (ours)
 _PROBES = 16
-_ABOVE_FLOOR = 3.0  # prefills of fewer floors say little of the compute bound
+_SCALE_FLOORS = 3.0  # prefills of fewer floors say little of the compute bound
+_SHAPE_FLOORS = 1.5  # but where the knee is they still say how it bends
 _ORDER = 4  # of the norm that joins floor and bound
 
 
@@ -105,18 +106,18 @@ def seen_scale(
     low, high = fitted.ranges.prompt
     floor = max(0.0, min(float(fitted.curve(low * batch)), fitted.b0_s))
 
-    def ratios(prompts: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def ratios(prompts: FloatArray, floors: float) -> tuple[FloatArray, FloatArray]:
         alpha = fitted.curve(prompts * batch)
-        told = (alpha >= _ABOVE_FLOOR * floor) & (alpha > 0)
+        told = (alpha >= floors * floor) & (alpha > 0)
         bound = roofline.prefill_time(arch, hw, prompts[told], batch, dtype, devices).time_s
         return prompts[told], (alpha[told] ** _ORDER - floor**_ORDER) ** (1 / _ORDER) / bound
 
-    _, spread = ratios(np.geomspace(low, high, _PROBES))
+    _, spread = ratios(np.geomspace(low, high, _PROBES), _SCALE_FLOORS)
     if not len(spread):
         return None
     scale = float(np.median(spread))
     own = np.asarray(fitted.curve.tokens) / batch
-    prompts, values = ratios(own[(own >= low) & (own <= high)])
+    prompts, values = ratios(own[(own >= low) & (own <= high)], _SHAPE_FLOORS)
     return SeenScale(
         scale, devices, float(arch.active_matmul_parameters), tuple(map(float, prompts)),
         tuple(map(float, np.log(values / scale))),
