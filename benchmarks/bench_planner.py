@@ -3,8 +3,8 @@
 For every log: our planner at several shares of the grid's device time, seven fixed points, and the
 paper's look-up on those. The prior is the plain roofline of the shape in the log; the rows called
 `calibrated` have it drawn to the fits of the other logs of the device, as a store does. Then the
-same ratios on grids with other prompt lengths. Needs OBSERVATORY_REFERENCE; `--as-is` leaves the
-other grids out, which take most of the time.
+same ratios on grids with other prompt lengths. Needs OBSERVATORY_REFERENCE;
+`python -m benchmarks.bench_planner --as-is` leaves out the other grids, which take most of it.
 """
 
 from __future__ import annotations
