@@ -43,9 +43,10 @@ def region_hours(rows: pd.DataFrame) -> go.Figure:
         colorbar=_bar([float(v) for v in known["co2e_g"]]), hoverongaps=True,
         hovertemplate="%{y}, %{text}<extra></extra>",
     )  # fmt: skip
+    third = [f"{hour:02d}" for hour in hours if hour % 3 == 0 < hour]
     figure.update_xaxes(
         type="category", title={"text": "Hour of the day (UTC)"}, showgrid=False, tickangle=0,
-        tickmode="array", tickvals=[WHOLE, *(c for c in columns[1:] if int(c) % 3 == 0 and c != "00")],
+        tickmode="array", tickvals=[WHOLE, *third],
     )  # fmt: skip
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
     return style.finish(figure, 130 + 22 * len(names))
