@@ -32,27 +32,14 @@ from observatory.records import Workload
 from observatory.tradeoffs.candidates import (
     ASSUMED_REL,
     COSTS,
-    Candidate,
     Lot,
     imported_lots,
     own_lots,
 )
 from observatory.tradeoffs.chances import Chances, Joined, shown
+from observatory.tradeoffs.limits import Limits, beyond, none_meets
 
 MOST_POINTS = 150  #: of a group, on a page or in a terminal
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a point must meet before it may stand on the frontier. None: no limit.
-
-    A point of which a limited quantity is unknown does not meet the limit, and says so.
-    """
-
-    max_ttft_s: float | None = None
-    max_tpot_s: float | None = None
-    max_memory_bytes: float | None = None
-    max_cost: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +143,11 @@ def frontier(
     else:
         lots = _own(engine, cost, workload, chosen, limits or Limits(), find, laws)
     drawn = Chances()
-    groups = [
-        made for lot in lots
-        if (made := _group(lot, find, drawn, limits or Limits(), (quality, floor), most)).points
-    ]  # fmt: skip
+    made = [_group(lot, find, drawn, limits or Limits(), (quality, floor), most) for lot in lots]
+    groups = [group for group in made if group.points]
     if not groups:
-        raise InputError(f"no model has both a {cost} and a score in {lane}: " + _why(lots))
+        nothing = f"no model has both {cost} and a score in {lane}: {_why(lots)}"
+        raise InputError(none_meets([left for g in made for left in g.left_out]) or nothing)
     badge = f"{len(axes)} lanes on one axis: differences between protocols are in it"
     return Tradeoff(cost, tuple(axes), badge if len(axes) > 1 else None, tuple(groups),
                     _notes(imported, workload))  # fmt: skip
@@ -231,7 +217,7 @@ def _group(
     left: list[tuple[str, str]] = [(model, "no score in this lane") for model in lot.unscored]
     joined: list[Joined] = []
     for place, (candidate, cost) in enumerate(zip(lot.candidates, lot.costs, strict=True)):
-        why = lot.reasons[place] or _beyond(candidate, cost, limits)
+        why = lot.reasons[place] or beyond(candidate, cost, limits)
         matched = find(candidate.model, candidate.dtype)
         if cost is None or why:
             left.append((candidate.model, why or "its cost is unknown"))
@@ -255,21 +241,6 @@ def _exact(joined: Sequence[Joined]) -> tuple[int, int, int]:
     costs = sum(j.candidate.exact for j in joined)
     assumed = sum(j.candidate.assumed_rel is not None for j in joined)
     return costs, sum(j.match.scored.low is None for j in joined), assumed
-
-
-def _beyond(candidate: Candidate, cost: float | None, limits: Limits) -> str | None:
-    checks = (
-        ("TTFT", candidate.ttft_s, limits.max_ttft_s),
-        ("TPOT", candidate.tpot_s, limits.max_tpot_s),
-        ("memory", candidate.memory_bytes, limits.max_memory_bytes),
-        ("cost", cost, limits.max_cost),
-    )  # fmt: skip
-    for name, value, limit in checks:
-        if limit is not None and value is None:
-            return f"its {name} is unknown, and limited"
-        if limit is not None and value is not None and value > limit:
-            return f"{name} {value:.4g} is over {limit:.4g}"
-    return None
 
 
 def _points(

@@ -43,7 +43,7 @@ def test_a_cost_that_no_zone_moves_is_drawn_once(page: Opener, filled: Path) -> 
 def test_a_limit_that_nothing_meets_is_said(page: Opener, filled: Path) -> None:
     app = page(filled, "frontier", ttft="0.000001")
     assert not app.exception and not app.get("plotly_chart")
-    assert "no model has both" in words(app)
+    assert "no model meets the limits" in words(app) and "is over" in words(app)
     assert Limits(1e-6).max_ttft_s == 1e-6
 
 

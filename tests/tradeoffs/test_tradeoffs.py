@@ -93,7 +93,7 @@ def test_limits_come_before_the_frontier(database: Path) -> None:
         group = frontier(engine, "runtime_s", LANE, request, limits=limits).groups[0]
         assert [p.model for p in group.points] == ["SmolLM2-135M"]
         assert group.left_out[0][0] == "Pythia-160M" and "over" in group.left_out[0][1]
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=r"no model meets the limits: .*memory"):
         frontier(engine, "runtime_s", LANE, request, limits=Limits(max_memory_bytes=1.0))
 
 
