@@ -5,6 +5,7 @@ Skipped where there is no Chromium; `apt-get install chromium` gives one.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import io
 import json
@@ -203,16 +204,21 @@ def test_text_that_means_harm_is_shown_and_not_run(chromium: Any, hostile: Path)
     with tool.served(hostile) as address, tool.visit(chromium, address) as seen:
         dialogs: list[str] = []
         seen.page.on("dialog", lambda it: (dialogs.append(it.message), it.dismiss()))
-        for path in ("/", "/card", "/runs", "/phases"):
+        for path in ("/runs", "/card", "/"):
             seen.open(path)
             page = seen.page
             assert page.evaluate("[...document.scripts].filter(s => !s.src && "
                                  "s.textContent.includes('alert(1)')).length") == 0  # fmt: skip
             made = page.locator('[href^="javascript:"], [src*="evil.ex"], [href*="evil.ex"]')
             assert made.count() == 0, path  # not even a bare address becomes a link
-        seen.open("/")
         said = seen.text().replace("\u2060", "")
         assert HOSTILE[0] in said and HOSTILE[2] in said  # as it is: no icon, no formula
+        with page.expect_download() as waiting:
+            page.locator(".st-key-csv-configurations button").click()
+        lines = Path(waiting.value.path()).read_text().splitlines()
+        cells = [cell for row in csv.reader(lines) for cell in row]
+        assert not [cell for cell in cells if cell.startswith(("=", "+", "@"))]
+        assert HOSTILE[0] in cells and f"'{HOSTILE[1]}" in cells
         assert dialogs == [] and seen.complaints == []
 
 

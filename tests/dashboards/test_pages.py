@@ -26,7 +26,7 @@ def test_every_page_of_the_app_is_tested_here() -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
-@pytest.mark.parametrize("kind", ["filled", "energyless", "empty", "hostile"])
+@pytest.mark.parametrize("kind", ["filled", "energyless", "empty", "hostile", "imported"])
 def test_no_page_breaks_on_any_database(
     page: Opener, request: pytest.FixtureRequest, kind: str, name: str
 ) -> None:
