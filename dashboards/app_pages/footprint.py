@@ -113,12 +113,17 @@ def _regions(database: Database, choice: Choice, key: str) -> None:
     bill = choose("bill", "bill", {k: title for k, (title, _) in BILLS.items()}, next(iter(BILLS)))
     scenario = replace(choice.scenario, zone=None)
     rows = database.table("bills_by_zone", choice.workload, scenario, key, REGIONS)
+    rows, left = frames.one_kind(rows, bill)
     title, quantity = BILLS[bill]
     columns = ["zone", "zone_name", *(f"{name}{end}" for name in BILLS for end in
                ("", "_low", "_high")), "kind", "boundary", "edition", "assumed"]  # fmt: skip
     theme.chart(ladder.by_region(rows, bill, quantity),
-                f"{title} of one request in {len(REGIONS)} regions, with 5th to 95th percentile",
+                f"{title} of one request in {len(rows)} regions, with 5th to 95th percentile",
                 rows[columns], "by-region")  # fmt: skip
+    for kind, zones in left.items():
+        st.caption(f"Not drawn: {', '.join(zones)}, whose carbon intensity is {theme.text(kind)}; "
+                   f"kinds never share a chart, and here it is {theme.text(rows['kind'].iloc[0])}."
+                   )  # fmt: skip
 
 
 def _hours(made: Footprint, choice: Choice) -> None:

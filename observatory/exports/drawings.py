@@ -79,6 +79,12 @@ def _estimates(engine: Engine, ask: Ask) -> list[Estimate]:
     return made if keys else made[:FASTEST]
 
 
+def _timed(engine: Engine, ask: Ask) -> list[Estimate]:
+    """The same without bills, for figures that need no place: fastest first."""
+    bare = [e for e, _ in answers.energy_inputs(engine, ask.workload, None, list(ask.keys) or None)]
+    return sorted(bare, key=lambda e: (e.runtime_s, e.model, e.configuration_key))[:FASTEST]
+
+
 def _bill(column: str) -> Callable[[Engine, Ask], go.Figure]:
     def make(engine: Engine, ask: Ask) -> go.Figure:
         estimates = _estimates(engine, ask)
@@ -94,14 +100,13 @@ def _bill(column: str) -> Callable[[Engine, Ask], go.Figure]:
 
 
 def _request(engine: Engine, ask: Ask) -> go.Figure:
-    rows = pd.DataFrame([row for e in _estimates(engine, ask) for row in e.rows()])
-    rows = rows.drop_duplicates(["configuration_key", "environment_key"])
+    rows = pd.DataFrame([row for e in _timed(engine, ask) for row in e.rows()])
     return runtime.request_by_configuration(rows.assign(name=names(rows)))
 
 
 def _points(engine: Engine, ask: Ask) -> pd.DataFrame:
     """Measured points of the configurations asked for, else of the two fastest."""
-    keys = ask.keys or tuple(e.configuration_key for e in _estimates(engine, ask)[:2])
+    keys = ask.keys or tuple(e.configuration_key for e in _timed(engine, ask)[:2])
     rows = answers.idealized(engine, None, keys)
     return rows.assign(name=names(rows))
 
@@ -124,7 +129,7 @@ def _one(engine: Engine, ask: Ask) -> str:
     """The configuration asked for, else the fastest. Raises InputError for several."""
     if len(ask.keys) > 1:
         raise InputError("this figure is of one configuration: give --configuration once")
-    return ask.keys[0] if ask.keys else _estimates(engine, ask)[0].configuration_key
+    return ask.keys[0] if ask.keys else _timed(engine, ask)[0].configuration_key
 
 
 def _placed(scenario: Scenario) -> Scenario:
@@ -151,11 +156,12 @@ def _variance(engine: Engine, ask: Ask) -> go.Figure:
 
 def _regions(column: str, quantity: str) -> Callable[[Engine, Ask], go.Figure]:
     def make(engine: Engine, ask: Ask) -> go.Figure:
+        anywhere = replace(ask.scenario, zone=None, kind=None)  # each zone's own kind, then one
         rows = answers.bills_by_zone(
-            engine, ask.workload, replace(ask.scenario, zone=None), _one(engine, ask),
-            ask.zones or frames.REGIONS,
-        )  # fmt: skip
-        return ladder.by_region(rows, column, quantity)
+            engine, ask.workload, anywhere, _one(engine, ask), ask.zones or frames.REGIONS
+        )
+        kept, _ = frames.one_kind(rows, column, ask.scenario.kind)
+        return ladder.by_region(kept, column, quantity)
 
     return make
 

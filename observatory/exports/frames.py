@@ -63,6 +63,22 @@ def share_rows(made: Footprint) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["quantity", "input", "share"])
 
 
+def one_kind(
+    rows: pd.DataFrame, bill: str, kind: str | None = None
+) -> tuple[pd.DataFrame, dict[str, list[str]]]:
+    """The regions whose carbon intensity is of `kind` (without one: of the commonest), and those
+    left out by their kind. Kinds never share a table; a bill without carbon keeps every region.
+
+    `rows`: as `answers.bills_by_zone` gives them.
+    """
+    if not bill.startswith("co2e") or rows.empty:
+        return rows, {}
+    wanted = kind or str(rows["kind"].mode()[0])
+    other = rows[(rows["kind"] != wanted) & rows[bill].notna()]
+    left = {str(k): [str(z) for z in group["zone"]] for k, group in other.groupby("kind")}
+    return rows.drop(index=other.index), left
+
+
 def ratio_rows(changes: Mapping[str, Change]) -> pd.DataFrame:
     """Name -> its bills as ratios to those of the base, for `ladder.ratios`."""
     rows = [

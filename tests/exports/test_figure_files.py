@@ -96,6 +96,19 @@ def test_the_paper_has_the_page_s_numbers(database: Path, tmp_path: Path) -> Non
     assert measured["y"] == pytest.approx(list(rows["runtime_s"] / rows["output_tokens"]))
 
 
+@pytest.mark.parametrize(("kind", "there", "not_there"), [
+    (None, "France", "Texas"), ("average-direct", "Texas", "France"),
+])  # fmt: skip
+def test_regions_of_one_kind_of_carbon_share_a_figure(
+    database: Path, tmp_path: Path, kind: str | None, there: str, not_there: str
+) -> None:
+    said = [] if kind is None else ["--kind", kind]
+    (trace,) = spec(database, tmp_path, "regions-carbon", *said)["data"]
+    assert there in trace["y"] and not_there not in trace["y"]
+    (water,) = spec(database, tmp_path, "regions-water")["data"]
+    assert {"France", "Texas"} <= set(water["y"])  # no kind in it
+
+
 def test_the_heat_map_is_by_hour_and_holds_nothing_where_no_hour_is_known(
     database: Path, tmp_path: Path
 ) -> None:
