@@ -11,11 +11,10 @@ from typing import Any, Self
 from sqlalchemy import Engine
 
 from observatory import answers
-from observatory.ceilings import Ceilings
 from observatory.derive import Derived, derive
 from observatory.errors import InputError
 from observatory.footprint import FactorTable, Footprint, Scenario, load_factors
-from observatory.priors import planner_prior
+from observatory.priors import configuration_prior
 from observatory.records import (
     Cell,
     Configuration,
@@ -131,14 +130,7 @@ class Recorder:
 
     def prior(self, configuration_key: str, batch: int) -> Prior | None:
         """What a planner may believe before it measures; None without peaks of the device."""
-        with self._engine.connect() as connection:
-            ceiling = Ceilings(connection).of(configuration_key, self.run.environment_key)
-        if ceiling is None:
-            return None
-        return planner_prior(
-            self._engine, ceiling.architecture, ceiling.hardware, ceiling.dtype, ceiling.devices,
-            batch,
-        )  # fmt: skip
+        return configuration_prior(self._engine, configuration_key, self.run.environment_key, batch)
 
     def store(self, plan_key: str, *windows: Window) -> int:
         """Store windows of a cell, durable on return. Returns how many were new."""

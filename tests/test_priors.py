@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from observatory.catalog.architecture import Architecture
 from observatory.catalog.hardware import Hardware, lookup
 from observatory.errors import UnknownNameError
-from observatory.priors import planner_prior, stored_scales
+from observatory.priors import configuration_prior, planner_prior, stored_scales
 from observatory.store.database import open_read_only
 from tests import synthetic
 
@@ -67,6 +67,19 @@ def test_fits_of_another_stack_do_not_count(
     made = planner_prior(engine, MODEL, hardware, **given)  # type: ignore[arg-type]
     assert made.source == f"roofline of {MODEL.name} on {hardware.name}"
     assert (made.scale, made.scale_sd) == (1.6, 0.5)
+
+
+def test_a_stored_configuration_gets_the_prior_of_its_own_stack(engine: Engine) -> None:
+    key = synthetic.configuration_of(synthetic.model_named()).key
+    made = configuration_prior(engine, key, synthetic.ENVIRONMENT.key, 4)
+    assert made is not None and made.source.endswith("scaled by 2 fits of the store")
+    again = planner_prior(
+        engine, Architecture.lookup("SmolLM2-135M"), MACHINE, "bf16", 1, 4, backend="transformers"
+    )
+    assert (made.scale, made.scale_sd) == (again.scale, again.scale_sd)
+    prompts = np.array([1.0, 100.0])
+    assert made.prefill_s(prompts) == pytest.approx(again.prefill_s(prompts))
+    assert configuration_prior(engine, key, "no such machine") is None
 
 
 def test_an_unknown_number_format_is_named(engine: Engine) -> None:
