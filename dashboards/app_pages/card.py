@@ -49,11 +49,10 @@ def render(database: Database, choice: Choice) -> None:
         "attention", "compile_mode", "threads", "cells", "cells_ok", "cells_failed", "windows",
         "processes", "runs", "first_utc", "last_utc",
     ])  # fmt: skip
-    capability = database.table("capability_table")
-    scores = capability[capability["model"].str.casefold() == model.casefold()]
+    scores = database.table("capability_of", model)
     st.subheader("Capability")
     if scores.empty:
-        st.markdown("The database holds no score of this model.")
+        st.markdown("No score of this model is known, in the database or shipped.")
     else:
         theme.table(scores, "scores", f"Scores of {model}, by lane")
     st.subheader("For a hub page")

@@ -30,6 +30,7 @@ from observatory.answers.requests import (
 from observatory.answers.sources import reported_models, sources
 from observatory.answers.tables import (
     capabilities,
+    capability_of,
     capability_table,
     cells,
     configurations,
@@ -52,6 +53,7 @@ __all__ = [
     "bill_in_detail",
     "bills_by_zone",
     "capabilities",
+    "capability_of",
     "capability_table",
     "cells",
     "compare",

@@ -8,7 +8,7 @@ import pandas as pd
 from sqlalchemy import Engine, Integer, bindparam, func, select, text
 
 from observatory.answers.names import FACTS, labels
-from observatory.capability.known import beside
+from observatory.capability.known import beside, rows_beside
 from observatory.store import reader, schema
 
 
@@ -173,6 +173,16 @@ def footprint_table(engine: Engine) -> pd.DataFrame:
         text("SELECT * FROM v_footprint ORDER BY model, prompt_tokens, output_tokens, batch, "
              "zone, boundary, edition, bill"), engine,
     )  # fmt: skip
+
+
+def capability_of(engine: Engine, model: str) -> pd.DataFrame:
+    """Scores of one measured model, stored or shipped, under whatever name; of the variants of its
+    architecture where it has none of its own. Columns as of `v_capability`."""
+    names = ("lane", "benchmark", "metric", "score", "unit", "stderr", "ci_low", "ci_high", "shots",
+             "precision", "harness", "source", "licence", "date")  # fmt: skip
+    rows = rows_beside(engine, model)
+    made = [{"model": row["model_name"]} | {name: row[name] for name in names} for row in rows]
+    return pd.DataFrame(made, columns=["model", *names])
 
 
 def capability_table(engine: Engine) -> pd.DataFrame:

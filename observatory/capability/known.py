@@ -91,13 +91,29 @@ def beside(
 
 def _scores_of(connection: Connection, shapes: Collection[str]) -> dict[str, list[Scored]]:
     """Architecture -> its scores, of these architectures only."""
+    found: dict[str, list[Scored]] = {}
+    for row in _rows_of(connection, shapes):
+        found.setdefault(architecture(row["model_name"]), []).append(scored(row))
+    return found
+
+
+def _rows_of(connection: Connection, shapes: Collection[str]) -> list[Mapping[str, Any]]:
     known = reader.scored_models(connection)
     stored = reader.capability(connection, [m for m in known if architecture(m) in shapes])
     shipped = [row for shape in sorted(shapes) for row in _shipped_of().get(shape, ())]
-    found: dict[str, list[Scored]] = {}
-    for row in together(stored, shipped):
-        found.setdefault(architecture(row["model_name"]), []).append(scored(row))
-    return found
+    return together(stored, shipped)
+
+
+def rows_beside(engine: Engine, model: str) -> list[Mapping[str, Any]]:
+    """Every score that a cost of `model` may stand beside, as rows of `capability`: its own, else
+    those of the variants of its architecture, by model and lane."""
+    name = model_name(model)
+    with engine.connect() as connection:
+        rows = _rows_of(connection, {architecture(name)})
+    own = [row for row in rows if row["model_name"] == name]
+    if not own and architecture(name) == name:
+        own = rows
+    return sorted(own, key=lambda row: (row["model_name"], row["lane"], row["source"]))
 
 
 @cache

@@ -82,3 +82,11 @@ def test_frontier_and_estimate_read_the_same_rows(database: Path) -> None:
     assert sum(row["source"] == "synthetic" for row in rows) == 4
     scores, axes = on_lane(rows, "bbb-shared/...")
     assert len(axes) == 1 and {s.model for s in scores} == {"SmolLM2-135M", "Pythia-160M"}
+
+
+def test_every_score_of_one_model_under_whatever_name(database: Path) -> None:
+    rows = answers.capability_of(open_read_only(database), "smollm2-135m")
+    own = rows[rows["source"] == "synthetic"]
+    assert set(own["benchmark"]) == {"aaa-only-one", "bbb-shared"} and len(own) == 3
+    assert set(rows["model"]) == {"SmolLM2-135M"}
+    assert answers.capability_of(open_read_only(database), "no-such-model").empty
