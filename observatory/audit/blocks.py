@@ -63,7 +63,8 @@ def exact_multiples(
     usable = np.isfinite(values) & (values > 0)
     if usable.sum() < 2 * LEAST_VALUES:
         return []
-    names = pd.Series(blocks, dtype="category")
+    codes, found_names = pd.factorize(np.asarray(blocks, dtype=object))
+    names = pd.Categorical.from_codes(codes, pd.Index(found_names, dtype=object))
     table = pd.DataFrame({"value": values, "block": names, "key": _codes(keys)})
     table = table[usable]
     grouped = table.groupby("block", sort=False, observed=True)["value"]
