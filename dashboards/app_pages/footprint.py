@@ -106,6 +106,9 @@ def _ladder(rungs: tuple[Rung, ...]) -> None:
     for rung in rungs:
         if rung.reason:
             st.markdown(f"* **{rung.boundary}** has no number: {theme.text(rung.reason)}")
+    if any(rung.reason for rung in rungs):
+        st.caption("A rung has a number only where everything in it was measured. The bills above "
+                   "count what was measured, and say *at least*.")  # fmt: skip
 
 
 def _regions(database: Database, choice: Choice, key: str) -> None:
@@ -162,9 +165,13 @@ def _hours(made: Footprint, choice: Choice) -> None:
     theme.chart(hours.region_hours(rows),
                 "Carbon of one request by region and hour of the day; the first column is the mean",
                 rows, "region-hours")  # fmt: skip
-    lacking = rows[rows["reason"].notna()]
-    for reason, group in lacking.groupby("reason", sort=False):
-        st.markdown(f"* {theme.text(', '.join(group['zone']))}: {theme.text(reason)}")
+    silent = rows[rows["reason"].notna()]
+    for said, group in (
+        ("the year alone is known: no file of hours was added", silent[silent["co2e_g"].notna()]),
+        (f"no carbon intensity of the kind {kind}", silent[silent["co2e_g"].isna()]),
+    ):
+        if not group.empty:
+            st.markdown(f"* {theme.text(', '.join(group['zone']))}: {theme.text(said)}")
 
 
 def _same_series(series: HourlySeries) -> tuple[object, ...]:

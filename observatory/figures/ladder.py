@@ -44,6 +44,21 @@ def boundary_ladder(rungs: pd.DataFrame) -> go.Figure:
     return style.finish(figure, 260)
 
 
+#: what the first part of an input's id means
+INPUTS = {
+    "pue": "PUE", "wue": "WUE", "ewif": "water of electricity", "active_share": "utilisation",
+    "carbon_intensity": "carbon intensity",
+}  # fmt: skip
+
+
+def input_name(identity: str) -> str:
+    """An uncertain input in words: `ewif.zero.mid:USA` -> `water of electricity (USA)`."""
+    head, *of = identity.split(":")
+    kind = head.split(".")[0]
+    name = INPUTS.get(kind, kind.replace("_", " "))
+    return f"{name} ({', '.join(of)})" if of else name
+
+
 def variance_shares(shares: pd.DataFrame) -> go.Figure:
     """Which inputs the width of each bill comes from.
 
@@ -55,10 +70,11 @@ def variance_shares(shares: pd.DataFrame) -> go.Figure:
     figure = go.Figure()
     palette = style.colours(shares["input"])
     for name, group in shares.groupby("input", sort=False):
+        words = input_name(str(name))
         figure.add_bar(
             y=list(group["quantity"]), x=[100 * v for v in group["share"]], orientation="h",
-            name=style.safe(style.shorten(str(name), 36)), marker={"color": palette[str(name)]},
-            hovertemplate="%{y}: %{x:.0f} %<extra>" + style.safe(name) + "</extra>",
+            name=style.safe(style.shorten(words, 36)), marker={"color": palette[str(name)]},
+            hovertemplate="%{y}: %{x:.0f} %<extra>" + style.safe(words) + "</extra>",
         )  # fmt: skip
     figure.update_layout(barmode="stack", bargap=0.4)
     figure.update_xaxes(**style.linear_axis("Share of the variance (%)"), range=[0, 100])
@@ -121,5 +137,8 @@ def ratios(rows: pd.DataFrame) -> go.Figure:
     figure.update_xaxes(**axis)
     if wide:  # a little more than the bars, so that a tick stands on either side
         figure.update_xaxes(range=[math.log10(min(bounds) * 0.8), math.log10(max(bounds) * 1.25)])
+    else:  # zero is no reference of a ratio, one is
+        pad = 0.08 * (max(bounds) - min(bounds)) or 0.05
+        figure.update_xaxes(range=[min(bounds) - pad, max(bounds) + pad])
     figure.update_yaxes(autorange="reversed", showgrid=True, type="category")
     return style.finish(figure, 120 + 34 * rows["quantity"].nunique())

@@ -102,6 +102,15 @@ def test_joules_per_token_without_joules_says_why(rows: pd.DataFrame) -> None:
     assert not made["data"] and "no sensor here" in made["layout"]["annotations"][0]["text"]
 
 
+def test_inputs_of_the_variance_are_named_in_words() -> None:
+    ids = ["ewif.zero.mid:USA", "pue:industry", "sensor:AMD EPYC:estimated", "repeatability"]
+    rows = pd.DataFrame({"quantity": "Energy", "input": ids, "share": [0.5, 0.3, 0.1, 0.1]})
+    assert [t["name"] for t in spec(ladder.variance_shares(rows))["data"]] == [
+        "water of electricity (USA)", "PUE (industry)", "sensor (AMD EPYC, estimated)",
+        "repeatability",
+    ]  # fmt: skip
+
+
 def test_markup_in_a_name_is_text() -> None:
     made = bills.bill(bill_rows().assign(name="<a href=x>y</a>"), "co2e_operational_g").to_json()
     assert "<a href" not in made and "&lt;a href" in json.loads(made)["data"][0]["name"]
