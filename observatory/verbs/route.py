@@ -15,6 +15,7 @@ from observatory.verbs.tables import percent, print_table
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from observatory.importers.items import Tables
     from observatory.tradeoffs.routing import Lab
     from observatory.tradeoffs.routing_bills import RoutingBills
     from observatory.tradeoffs.routing_use import Measured, ModelUse
@@ -25,7 +26,8 @@ COVERS = ("device", "wall", "facility")
 
 
 @click.command(name="route")
-@click.argument("items", type=click.Path(path_type=Path), metavar="ITEMS")
+@click.argument("items", required=False, type=click.Path(path_type=Path), metavar="[ITEMS]")
+@click.option("--example", is_flag=True, help="Take the shipped synthetic table; no measurement.")
 @click.option("--weak", metavar="MODEL", help="Weak end of the router.  [default: the cheapest]")
 @click.option("--strong", metavar="MODEL", help="Strong end.  [default: the best]")
 @click.option("--cascade", metavar="A,B,…", help="Order of a cascade.  [default: by cost]")
@@ -80,8 +82,8 @@ COVERS = ("device", "wall", "facility")
 @options.database
 @options.as_json
 def command(
-    items: Path, weak: str | None, strong: str | None, cascade: str | None, judge_error: float,
-    strong_share: float, target: float, decide_by: str | None, joules: str,
+    items: Path | None, example: bool, weak: str | None, strong: str | None,
+    cascade: str | None, judge_error: float, strong_share: float, target: float, decide_by: str | None, joules: str,
     assume_error: float | None, configurations: tuple[str, ...], prices: tuple[str, ...],
     db: str, json_: bool, **given: Any,
 ) -> None:  # fmt: skip
@@ -92,12 +94,11 @@ def command(
     in three example zones; savings are against always asking the strong end. Joules come from
     ITEMS or from tokens and --configuration. An item that no model solves costs the cheapest call.
     """
-    from observatory.importers.items import read
     from observatory.tradeoffs.candidates import ASSUMED_REL
     from observatory.tradeoffs.routing import Choices, decisive, lab
     from observatory.tradeoffs.routing_use import uses
 
-    tables = read(items)
+    tables = _tables(items, example)
     order = tuple(m.strip() for m in cascade.split(",")) if cascade else ()
     chosen = Choices(weak, strong, order, judge_error, strong_share, target)
     labs = {cost: lab(table, tables.router, chosen) for cost, table in tables.by_cost.items()}
@@ -115,6 +116,18 @@ def command(
         _print(cost, made)
     click.echo(f"Bills of the policies as decided by {decided}:")
     routing_tables.print_bills(billed)
+
+
+def _tables(items: Path | None, example: bool) -> Tables:
+    from observatory.importers.items import read
+    from observatory.tradeoffs import routing_example
+
+    if (items is None) != example:
+        raise InputError("give a table of items, or --example for a synthetic one")
+    if items is not None:
+        return read(items)
+    click.echo(f"items: {routing_example.SOURCE}", err=True)
+    return routing_example.example()
 
 
 def _billed(made: Lab, used: list[ModelUse], given: dict[str, Any]) -> list[RoutingBills]:

@@ -208,3 +208,15 @@ def test_three_example_zones_without_one(
     assert found["bills"][0]["policies"][0]["bills"]["energy_wh"]["value"] == pytest.approx(
         0.1 * 1.54, rel=1e-6
     )
+
+
+def test_the_example_is_said_to_be_synthetic(capsys: pytest.CaptureFixture[str]) -> None:
+    code = run(observatory, ["route", "--example", "--zone", "FRA", "--json"])
+    captured = capsys.readouterr()
+    assert code == 0 and "synthetic" in captured.err and "nothing was measured" in captured.err
+    found = json.loads(captured.out)
+    assert found["decided_by"] == "energy_j" and len(found["bills"]) == 1
+    for wrong in (["route"], ["route", "--example", "items.csv"]):
+        code = run(observatory, wrong)
+        captured = capsys.readouterr()
+        assert (code, captured.out) == (2, "") and "--example" in captured.err
