@@ -6,6 +6,7 @@ to be kept: call again, on this machine or, with the database carried along, on 
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -25,6 +26,7 @@ from observatory.verbs import options
 
 #: A part that is under way is interrupted so long before the limit: a window in it may last 20 s.
 RESERVE_S = 20.0
+LEAST_LIMIT_S = RESERVE_S + 5.0
 DONE, INTERRUPTED, OPEN = "done", "interrupted", "open"
 
 
@@ -61,6 +63,8 @@ def campaign(
         raise InputError(
             "--on goes with --dry-run: a measurement is made on the device that is here"
         )
+    if limit_s < LEAST_LIMIT_S:
+        raise InputError(f"--time-limit {limit_s:g}: give {LEAST_LIMIT_S:g} seconds at least")
     if dry_run:
         from runners.campaign_expect import expectations, print_expectations
 
@@ -166,7 +170,7 @@ def time_limit(seconds: float) -> Iterator[None]:
         raise KeyboardInterrupt
 
     previous = signal.signal(signal.SIGTERM, interrupt)
-    timer = threading.Timer(max(0.0, seconds), signal.raise_signal, (signal.SIGTERM,))
+    timer = threading.Timer(max(0.0, seconds), os.kill, (os.getpid(), signal.SIGTERM))
     timer.daemon = True
     timer.start()
     try:

@@ -7,6 +7,7 @@ the level asks for. One that does not is labelled with the level that it did mee
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -55,6 +56,29 @@ FAULTS: dict[str, str] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known beside the windows of a point."""
+
+    faults: Mapping[int, Sequence[str]]  #: window id -> rules of FAULTS that it broke
+    drifts: pd.Series[float]  #: change of the anchor, by run and configuration
+    measuring: frozenset[str]  #: runs in which some window has measured joules
+
+    @classmethod
+    def of(cls, windows: pd.DataFrame, findings: Sequence[Finding]) -> Evidence:
+        """From marked windows and the findings on them."""
+        faults: dict[int, list[str]] = {}
+        for finding in findings:
+            if finding.subject == "window" and finding.rule in FAULTS:
+                faults.setdefault(finding.subject_id, []).append(finding.rule)
+        changes = anchor_changes(windows[~windows["excluded"]]).abs()
+        measured = windows["energy_provenance"] == Provenance.MEASURED
+        return cls(
+            faults, changes.groupby(level=["run_id", "configuration_key"]).median(),
+            frozenset(windows.loc[measured, "run_id"]),
+        )  # fmt: skip
+
+
 def judged(windows: pd.DataFrame, findings: Sequence[Finding]) -> pd.DataFrame:
     """The windows with the columns `level` and `level_reason` of their point, and the places of
     what their run asked for and of what the point met among LEVELS (`asked_rank`, `level_rank`).
@@ -64,17 +88,12 @@ def judged(windows: pd.DataFrame, findings: Sequence[Finding]) -> pd.DataFrame:
     """
     if windows.empty:
         return windows.assign(level=None, level_reason=None, asked_rank=None, level_rank=None)
-    faults: dict[int, list[str]] = {}
-    for finding in findings:
-        if finding.subject == "window" and finding.rule in FAULTS:
-            faults.setdefault(finding.subject_id, []).append(finding.rule)
-    used = windows[~windows["excluded"]]
-    drifts = anchor_changes(used).abs().groupby(level=["run_id", "configuration_key"]).median()
+    evidence = Evidence.of(windows, findings)
     level = np.full(len(windows), None, dtype=object)
     reason = np.full(len(windows), None, dtype=object)
     for places in windows.groupby(GROUP, dropna=False, sort=False).indices.values():
         group = windows.iloc[places]
-        level[places], reason[places] = level_of(group[~group["excluded"]], faults, drifts)
+        level[places], reason[places] = level_of(group[~group["excluded"]], evidence)
     ranks = windows["profile"].map(RANK).astype(float)
     met = pd.Series(level, index=windows.index)
     # a point without work is not held to a level
@@ -85,14 +104,9 @@ def judged(windows: pd.DataFrame, findings: Sequence[Finding]) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def level_of(
-    used: pd.DataFrame, faults: Mapping[int, Sequence[str]], drifts: pd.Series[float]
-) -> tuple[str | None, str | None]:
-    """(level met, why not the one asked for) of the used windows of one point.
-
-    `faults`: window id -> rules of FAULTS that it broke. `drifts`: change of the anchor, by run and
-    configuration. (None, None) without windows.
-    """
+def level_of(used: pd.DataFrame, evidence: Evidence) -> tuple[str | None, str | None]:
+    """(level met, why not the one asked for) of the used windows of one point; (None, None)
+    without windows."""
     if used.empty:
         return None, None
     ranks = [RANK.get(str(profile), 0) for profile in used["profile"].unique()]
@@ -103,16 +117,14 @@ def level_of(
     first = pooled if max(ranks) > asked else None
     for level in reversed(LEVELS[: asked + 1]):
         asks = reversed(LEVELS[: RANK[level.name] + 1])  # a level asks what the lower ones do, too
-        reason = next((r for one in asks for r in _lacks(one, used, faults, drifts)), None)
+        reason = next((r for one in asks for r in _lacks(one, used, evidence)), None)
         if reason is None:
             return level.name, first
         first = first or reason
     return LEVELS[0].name, first
 
 
-def _lacks(
-    level: Level, used: pd.DataFrame, faults: Mapping[int, Sequence[str]], drifts: pd.Series[float]
-) -> Iterator[str]:
+def _lacks(level: Level, used: pd.DataFrame, evidence: Evidence) -> Iterator[str]:
     """What a point lacks of a level, one sentence part each; nothing where it has all."""
     who = used["run_id"] + "/" + used["process_index"].astype(str) + "/" + used["process_id"]
     sizes = used.groupby(who).size()
@@ -123,8 +135,8 @@ def _lacks(
     if level.half_width_rel is not None:
         yield from _too_wide(level.half_width_rel, level.over_processes, used, who)
     if level.faultless:
-        yield from _faulty(used, faults)
-        yield from _drifted(used, drifts)
+        yield from _faulty(used, evidence)
+        yield from _drifted(used, evidence.drifts)
 
 
 def _too_wide(
@@ -150,16 +162,14 @@ def _too_wide(
             yield f"the 95 % interval of {name}{where} is ±{widest:.1%}, above {most:.0%}"
 
 
-def _faulty(used: pd.DataFrame, faults: Mapping[int, Sequence[str]]) -> Iterator[str]:
-    counts: dict[str, int] = {}
-    for window in used["id"]:
-        for rule in faults.get(int(window), ()):
-            counts[rule] = counts.get(rule, 0) + 1
+def _faulty(used: pd.DataFrame, evidence: Evidence) -> Iterator[str]:
+    counts = Counter(rule for i in used["id"] for rule in evidence.faults.get(int(i), ()))
     for rule, count in sorted(counts.items()):
         yield f"{count} of {len(used)} windows {FAULTS[rule]}"
-    measured = used["energy_provenance"] == Provenance.MEASURED
-    if measured.any() and not measured.all():
-        yield f"{int((~measured).sum())} of {len(used)} windows without joules"
+    due = used["run_id"].isin(evidence.measuring)
+    missing = int((due & (used["energy_provenance"] != Provenance.MEASURED)).sum())
+    if missing:
+        yield f"{missing} of {len(used)} windows without joules"
 
 
 def _drifted(used: pd.DataFrame, drifts: pd.Series[float]) -> Iterator[str]:

@@ -22,8 +22,13 @@ PATH = re.compile(r"(?<![\w:/.…~-])(?:~|/)(?:[\w.+@%-]*/)+(?P<last>[\w.+@%-]*)
 DATABASE = re.compile(r"\b(?!https?://)([A-Za-z][\w+.-]*://)[^\s'\"]+")
 LOGIN = re.compile(r"\b(https?://)[^\s/@'\"]+@")
 UUID = re.compile(r"\b(GPU|MIG)-([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\b")
-#: Names that identify nobody.
-COMMON = {"root", "user", "admin", "ubuntu", "debian", "localhost", "home", "nobody", "runner"}
+#: Names that identify nobody, or that are words of the tables themselves.
+COMMON = {
+    "root", "user", "admin", "ubuntu", "debian", "localhost", "home", "nobody", "runner", "test",
+    "gpu", "cuda", "cpu", "nvidia", "nvml", "rapl", "device", "host", "node", "server", "worker",
+    "main", "model", "llama", "torch", "transformers", "measured", "prefill", "decode", "anchor",
+    "idle", "quick", "standard", "linux", "python",
+}  # fmt: skip
 SHORTEST = 3  #: a name of two letters would be found in any text
 
 

@@ -93,6 +93,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("arguments", "said"), [
     (["--part", "9"], "has parts 1 to 5"),
     (["--on", "H200"], "--on goes with --dry-run"),
+    (["--time-limit", "20"], "give 25 seconds at least"),
 ])  # fmt: skip
 def test_wrong_usage(arguments: list[str], said: str) -> None:
     done = CliRunner().invoke(campaign, [str(GPU), *arguments])
