@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,8 +84,9 @@ COVERS = ("device", "wall", "facility")
 @options.as_json
 def command(
     items: Path | None, example: bool, weak: str | None, strong: str | None,
-    cascade: str | None, judge_error: float, strong_share: float, target: float, decide_by: str | None, joules: str,
-    assume_error: float | None, configurations: tuple[str, ...], prices: tuple[str, ...],
+    cascade: str | None, judge_error: float, strong_share: float, target: float,
+    decide_by: str | None, joules: str, assume_error: float | None,
+    configurations: tuple[str, ...], prices: tuple[str, ...],
     db: str, json_: bool, **given: Any,
 ) -> None:  # fmt: skip
     """Oracle, random mix, threshold router and cascade on ITEMS (CSV or JSON).
@@ -96,6 +98,7 @@ def command(
     """
     from observatory.tradeoffs.candidates import ASSUMED_REL
     from observatory.tradeoffs.routing import Choices, decisive, lab
+    from observatory.tradeoffs.routing_answer import sentence
     from observatory.tradeoffs.routing_use import uses
 
     tables = _tables(items, example)
@@ -112,6 +115,7 @@ def command(
         found: dict[str, Any] = {cost: made.to_json() for cost, made in labs.items()}
         options.print_json(found | {"decided_by": decided, "bills": [b.to_json() for b in billed]})
         return
+    click.echo(textwrap.fill(sentence(billed[0]), 98))
     for cost, made in labs.items():
         _print(cost, made)
     click.echo(f"Bills of the policies as decided by {decided}:")
