@@ -79,9 +79,9 @@ def _pairs(database: Database, base: str, others: list[str], known: dict[str, st
     )  # fmt: skip
     claimed = int((mine["verdict"] != "undecided").sum())
     st.caption(
-        f"A pair is a process of each in the same round of one run, so that drift cancels; "
-        f"{claimed} of {len(mine)} points differ for sure (the interval excludes 1). A point "
-        "with a single pair has no interval."
+        "A pair is a process of each in the same round of one run, so that drift cancels. At "
+        f"{claimed} of {len(mine)} points the interval excludes 1; a point with a single pair has "
+        "no interval."
     )
 
 

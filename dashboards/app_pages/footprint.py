@@ -140,6 +140,7 @@ def _hours(made: Footprint, choice: Choice) -> None:
         kind = choose("kind of carbon intensity", "kind", {k: k for k in KINDS}, KINDS[0])
         files = st.file_uploader(
             "hourly carbon intensity (CSV)", ["csv"], accept_multiple_files=True, key="hourly",
+            max_upload_size=20,
             help="Exports of Electricity Maps, Great Britain's system operator or WattTime, or a "
                  "time and carbon_intensity of the zone chosen in the sidebar.",
         )  # fmt: skip

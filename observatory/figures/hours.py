@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 WHOLE = "mean"  #: the column that every zone has
+HOURS = tuple(f"{hour:02d}" for hour in range(24))
 COLOURS = "Cividis"  #: told apart by the colour-blind, and in black and white by lightness
 
 
@@ -29,8 +30,7 @@ def region_hours(rows: pd.DataFrame) -> go.Figure:
     if whole.empty:
         return style.blank("No zone has a carbon intensity of this kind: see the reasons.")
     go = style.graph_objects()
-    hours = sorted({int(h) for h in known["hour_utc"].dropna()})
-    columns = [WHOLE, *(f"{hour:02d}" for hour in hours)]
+    columns = [WHOLE, *HOURS]
     z, text = [], []
     for zone in whole["zone"]:
         mine = known[known["zone"] == zone]
@@ -43,10 +43,14 @@ def region_hours(rows: pd.DataFrame) -> go.Figure:
         colorbar=_bar([float(v) for v in known["co2e_g"]]), hoverongaps=True,
         hovertemplate="%{y}, %{text}<extra></extra>",
     )  # fmt: skip
-    third = [f"{hour:02d}" for hour in hours if hour % 3 == 0 < hour]
+    if known["hour_utc"].isna().all():
+        figure.add_annotation(
+            text="No hours are known: each zone has its mean alone.", showarrow=False,
+            x=0.5, y=0.5, xref="paper", yref="paper",
+        )  # fmt: skip
     figure.update_xaxes(
         type="category", title={"text": "Hour of the day (UTC)"}, showgrid=False, tickangle=0,
-        tickmode="array", tickvals=[WHOLE, *third],
+        tickmode="array", tickvals=[WHOLE, *HOURS[3::3]],
     )  # fmt: skip
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
     return style.finish(figure, 130 + 22 * len(names))
