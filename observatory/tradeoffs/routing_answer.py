@@ -50,7 +50,8 @@ def answer(
     if lab.router is not None and scores is not None:
         routed = [policies.threshold(lab.table, scores, lab.weak, lab.strong, s) for s in shares]
         curve = billed(list({policy.name: policy for policy in routed}.values()))
-    return Answer(billed(lab.policies), curve, billed(mixed))
+    own = bill_policies(lab.policies, lab.reference, uses, scenario, factors, example)
+    return Answer(own, curve, billed(mixed))
 
 
 def rows(made: RoutingBills) -> list[dict[str, Any]]:

@@ -51,6 +51,10 @@ def test_page_command_line_and_file_say_the_same(
     text = tables.write(rows, "csv")
     back = pd.read_csv(io.StringIO(text if isinstance(text, str) else bytes(text).decode()))
     assert dict(zip(back["policy"], back["co2e_g"], strict=True)) == pytest.approx(printed)
+    for end, percentile in (("low", "p5"), ("high", "p95")):  # the intervals are the same draws
+        said = {p["policy"]: p["saved"]["water_l"][percentile] for p in bills["policies"]}
+        shown = dict(zip(back["policy"], back[f"saved_water_{end}"], strict=True))
+        assert shown == pytest.approx(said, abs=1e-12)
 
 
 def test_the_figure_has_traces_axes_and_units(page: Opener, filled: Path) -> None:
