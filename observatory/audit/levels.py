@@ -20,6 +20,7 @@ from observatory.records import Finding, Phase, Provenance
 from observatory.statistics import process_interval
 
 JUDGED = (Phase.PREFILL, Phase.DECODE, Phase.E2E, Phase.SERVING)
+STACK = ["run_id", "configuration_key"]
 ENERGY = ("energy_device_j", "energy_cpu_j", "energy_dram_j")
 
 
@@ -62,7 +63,7 @@ class Evidence:
 
     faults: Mapping[int, Sequence[str]]  #: window id -> rules of FAULTS that it broke
     drifts: pd.Series[float]  #: change of the anchor, by run and configuration
-    measuring: frozenset[str]  #: runs in which some window has measured joules
+    measuring: pd.MultiIndex  #: (run, configuration) in which some window has measured joules
 
     @classmethod
     def of(cls, windows: pd.DataFrame, findings: Sequence[Finding]) -> Evidence:
@@ -74,8 +75,8 @@ class Evidence:
         changes = anchor_changes(windows[~windows["excluded"]]).abs()
         measured = windows["energy_provenance"] == Provenance.MEASURED
         return cls(
-            faults, changes.groupby(level=["run_id", "configuration_key"]).median(),
-            frozenset(windows.loc[measured, "run_id"]),
+            faults, changes.groupby(level=STACK).median(),
+            pd.MultiIndex.from_frame(windows.loc[measured, STACK].drop_duplicates()),
         )  # fmt: skip
 
 
@@ -166,14 +167,14 @@ def _faulty(used: pd.DataFrame, evidence: Evidence) -> Iterator[str]:
     counts = Counter(rule for i in used["id"] for rule in evidence.faults.get(int(i), ()))
     for rule, count in sorted(counts.items()):
         yield f"{count} of {len(used)} windows {FAULTS[rule]}"
-    due = used["run_id"].isin(evidence.measuring)
+    due = pd.MultiIndex.from_frame(used[STACK]).isin(evidence.measuring)
     missing = int((due & (used["energy_provenance"] != Provenance.MEASURED)).sum())
     if missing:
         yield f"{missing} of {len(used)} windows without joules"
 
 
 def _drifted(used: pd.DataFrame, drifts: pd.Series[float]) -> Iterator[str]:
-    pairs = used[["run_id", "configuration_key"]].drop_duplicates()
+    pairs = used[STACK].drop_duplicates()
     found = drifts.reindex(pd.MultiIndex.from_frame(pairs))
     if found.isna().any():
         yield "a run without an anchor at both ends"
