@@ -71,27 +71,18 @@ def flat(value: Any) -> Any:
     return value
 
 
-class _Lines:
+class _Lines(io.StringIO):
     """Rows of a CSV writer that ends them by `\\r\\n`, so that it quotes both, ended by `\\n`."""
 
-    def __init__(self) -> None:
-        self.rows: list[str] = []
-
     def write(self, row: str) -> int:
-        self.rows.append(row.removesuffix("\r\n") + "\n")
-        return len(row)
+        return super().write(row.removesuffix("\r\n") + "\n")
 
 
 def to_csv(frame: pd.DataFrame) -> str:
     """CSV with a header, `\\n` line ends and floats in full precision; missing is empty."""
-    lines = _Lines()
-    plain = guard_frame(frame)
-    writer = csv.writer(lines, lineterminator="\r\n")
-    writer.writerow(plain.columns)
-    for row in plain.itertuples(index=False, name=None):
-        writer.writerow(["" if _missing(v) else repr(v) if isinstance(v, float) else v
-                         for v in map(_python, row)])  # fmt: skip
-    return "".join(lines.rows)
+    lines = _Lines(newline="")
+    guard_frame(frame).to_csv(lines, index=False, lineterminator="\r\n")
+    return lines.getvalue()
 
 
 def read_csv(text: str) -> pd.DataFrame:
@@ -123,17 +114,6 @@ def _reads_as(text: str, kind: type[int] | type[float]) -> bool:
         return repr(kind(text)) == text
     except ValueError:
         return False
-
-
-def _python(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else value
-
-
-def _missing(value: Any) -> bool:
-    return (
-        value is None or value is pd.NA or value is pd.NaT
-        or (isinstance(value, float) and math.isnan(value))
-    )  # fmt: skip
 
 
 def to_json(frame: pd.DataFrame) -> str:
