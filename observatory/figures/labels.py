@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 CHARACTER_PX, LINE_PX, GAP_PX = 6.6, 15.0, 7.0
+#: the plot that labels are placed for, in pixels: on a wider one they are further apart
+PLOT_PX = (420.0, 360.0)
 #: plotly's `textposition` -> the label's centre, in widths right of and heights above the point
 POSITIONS = {
     "top center": (0.0, 1.0), "bottom center": (0.0, -1.0), "top left": (-1.0, 1.0),
@@ -58,3 +61,46 @@ def place(
         taken.append(boxes[best])
         made.append((text, best))
     return made
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A point with its bars, in the units of the axes; `text` is its label, or empty."""
+
+    text: str
+    x: float
+    y: float
+    x_bar: tuple[float | None, float | None] = (None, None)
+    y_bar: tuple[float | None, float | None] = (None, None)
+
+
+def beside(
+    marks: Sequence[Mark], y_span: tuple[float, float], log_x: bool = True
+) -> list[tuple[str, str]]:
+    """(text, `textposition`) of each mark, clear of all points and bars as far as there is room.
+
+    `y_span` is what the y axis shows; x spans the marks and their bars, on a log axis unless told.
+    """
+    scale: Callable[[float], float] = math.log if log_x else float
+    xs = [
+        scale(v) for m in marks for v in (m.x, *m.x_bar) if v is not None and (v > 0 or not log_x)
+    ]
+    left, width = min(xs), (max(xs) - min(xs)) or 1.0
+
+    def px(value: float | None) -> float:
+        known = left if value is None or (log_x and value <= 0) else scale(value)
+        return PLOT_PX[0] * (known - left) / width
+
+    def py(value: float) -> float:
+        return PLOT_PX[1] * (value - y_span[0]) / ((y_span[1] - y_span[0]) or 1.0)
+
+    obstacles = []
+    for m in marks:
+        x, y = px(m.x), py(m.y)
+        obstacles.append(Box(x - 7, x + 7, y - 7, y + 7))
+        if None not in m.x_bar:
+            obstacles.append(Box(px(m.x_bar[0]), px(m.x_bar[1]), y - 1, y + 1))
+        low, high = m.y_bar
+        if low is not None and high is not None:
+            obstacles.append(Box(x - 1, x + 1, py(low), py(high)))
+    return place([(m.text, px(m.x), py(m.y)) for m in marks], obstacles)

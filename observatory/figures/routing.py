@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from observatory.figures import style
+from observatory.figures import labels, style
 from observatory.units import show_interval
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def routers(
     known = points[points[quantity].notna()]
     if known.empty:
         return style.blank("No policy has this bill.")
+    known = known.assign(**_labels(known, quantity))
     figure = style.graph_objects().Figure()
     for kind, rows in (("random", random), ("threshold", threshold)):
         drawn = rows[rows[quantity].notna()] if len(rows) else rows
@@ -57,8 +58,8 @@ def routers(
             error_x=style.error_bars(cost, low, high) | {"color": colour},
             error_y=style.error_bars(quality, style.plain(rows["quality_low"]),
                                      style.plain(rows["quality_high"])) | {"color": colour},
-            text=[_label(kind, str(policy)) for policy in rows["policy"]],
-            textposition="top center", cliponaxis=False,
+            text=[style.safe(text) for text in rows["label"]],
+            textposition=list(rows["label_at"]), cliponaxis=False,
             customdata=[f"{style.safe(p)}: {show_interval(a, c, b, quantity)}, "
                         f"{100 * q:.1f} % right"
                         for p, a, c, b, q in zip(rows["policy"], low, cost, high, quality,
@@ -66,10 +67,10 @@ def routers(
             hovertemplate="%{customdata}<extra></extra>",
         )  # fmt: skip
     label = f"{style.axis_label(quantity).removesuffix(')')} per item)"
-    bounds = [float(v) for c in (quantity, f"{quantity}_low") for v in known[c].dropna()]
-    if min(bounds) > 0 and max(bounds) >= 5 * min(bounds):
-        upper = [float(v) for v in known[f"{quantity}_high"].dropna()]
-        figure.update_xaxes(**style.log_axis(label, [*bounds, *upper]))
+    if _wide(known, quantity):
+        ends = [float(v) for c in (quantity, f"{quantity}_low", f"{quantity}_high")
+                for v in known[c].dropna()]  # fmt: skip
+        figure.update_xaxes(**style.log_axis(label, ends))
     else:
         figure.update_xaxes(**style.linear_axis(label))
     figure.update_yaxes(title={"text": "Answers that are right (share)"}, showgrid=True,
@@ -77,8 +78,30 @@ def routers(
     return style.finish(figure, 480)
 
 
+def _wide(known: pd.DataFrame, quantity: str) -> bool:
+    """Whether the costs span enough for a log axis."""
+    bounds = [float(v) for c in (quantity, f"{quantity}_low") for v in known[c].dropna()]
+    return min(bounds) > 0 and max(bounds) >= 5 * min(bounds)
+
+
+def _labels(known: pd.DataFrame, quantity: str) -> dict[str, list[str]]:
+    """Columns `label` and `label_at`: what a point is called and where that stands."""
+    names = [quantity, "quality", f"{quantity}_low", f"{quantity}_high", "quality_low",
+             "quality_high"]  # fmt: skip
+    columns = zip(*(style.plain(known[name]) for name in names), strict=True)
+    marks = [
+        labels.Mark(_label(str(kind), str(policy)), x, y, (a, b), (c, d))
+        for kind, policy, (x, y, a, b, c, d) in zip(
+            known["kind"], known["policy"], columns, strict=True
+        )
+    ]
+    top = max(m.y for m in marks) * 1.05
+    placed = labels.beside(marks, (0.0, top), log_x=_wide(known, quantity))
+    return {"label": [text for text, _ in placed], "label_at": [at for _, at in placed]}
+
+
 def _label(kind: str, policy: str) -> str:
     """The model of a policy that asks one; else what kind it is, where it stands by itself."""
     if kind == "single":
-        return style.safe(style.shorten(policy.removeprefix("always "), 28))
+        return style.shorten(policy.removeprefix("always "), 28)
     return kind if kind in NAMED else ""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -16,8 +14,6 @@ if TYPE_CHECKING:
 
 #: chance to be on the frontier -> what is added to the shape: filled >= 0.95, half, hollow < 0.5
 FILLS = {"filled": "", "half": "-open-dot", "hollow": "-open"}
-#: the plot that labels are placed for, in pixels: on a wider one they are further apart
-PLOT_PX = (420.0, 360.0)
 
 
 def frontier(points: pd.DataFrame, quantity: str, lane: str) -> go.Figure:
@@ -40,15 +36,19 @@ def frontier(points: pd.DataFrame, quantity: str, lane: str) -> go.Figure:
     )  # fmt: skip
     low, high = style.plain(rows["cost_low"]), style.plain(rows["cost_high"])
     provenance = rows["provenance"] if "provenance" in rows else ["measured"] * len(rows)
-    named = _labels(rows, cost, score, low, high)
+    score_low, score_high = style.plain(rows["score_low"]), style.plain(rows["score_high"])
+    texts = [str(m) if on else "" for m, on in zip(rows["model"], rows["on_frontier"], strict=True)]
+    named = labels.beside(
+        [labels.Mark(t, x, y, (a, b), (c, d)) for t, x, y, a, b, c, d in
+         zip(texts, cost, score, low, high, score_low, score_high, strict=True)], _span(rows),
+    )  # fmt: skip
     figure.add_scatter(
         x=cost, y=score, mode="markers+text", showlegend=False,
         marker={"color": style.BLUE, "size": 12, "line": {"width": 2, "color": style.BLUE},
                 "symbol": [style.symbol(p) + FILLS[m]
                            for p, m in zip(provenance, rows["marker"], strict=True)]},
         error_x=style.error_bars(cost, low, high),
-        error_y=style.error_bars(score, style.plain(rows["score_low"]),
-                                 style.plain(rows["score_high"])),
+        error_y=style.error_bars(score, score_low, score_high),
         text=[style.safe(text) for text, _ in named],
         textposition=[position for _, position in named], cliponaxis=False,
         customdata=[f"{style.safe(m)}: {show_interval(a, c, b, quantity)}, score {s:.3g}, "
@@ -63,35 +63,6 @@ def frontier(points: pd.DataFrame, quantity: str, lane: str) -> go.Figure:
     label = f"{style.safe(style.shorten(benchmark, 50))} (score)"
     figure.update_yaxes(title={"text": label}, showgrid=True, range=_span(rows))
     return style.finish(figure, 460)
-
-
-def _labels(
-    rows: pd.DataFrame, cost: Sequence[float], score: Sequence[float],
-    low: Sequence[float | None], high: Sequence[float | None],
-) -> list[tuple[str, str]]:  # fmt: skip
-    """Name and position of each point of the frontier, clear of points, bars and other names."""
-    known = [math.log(v) for v in (*low, *cost, *high) if v]
-    left, width = min(known), (max(known) - min(known)) or 1.0
-    bottom, top = _span(rows)
-
-    def px(value: float) -> float:
-        return PLOT_PX[0] * (math.log(value) - left) / width
-
-    def py(value: float) -> float:
-        return PLOT_PX[1] * (value - bottom) / (top - bottom)
-
-    at = [(px(c), py(s)) for c, s in zip(cost, score, strict=True)]
-    obstacles = [labels.Box(x - 7, x + 7, y - 7, y + 7) for x, y in at]
-    obstacles += [labels.Box(px(a), px(b), y - 1, y + 1)
-                  for a, b, (_, y) in zip(low, high, at, strict=True) if a and b]  # fmt: skip
-    bars = zip(style.plain(rows["score_low"]), style.plain(rows["score_high"]), at, strict=True)
-    obstacles += [labels.Box(x - 1, x + 1, py(a), py(b)) for a, b, (x, _) in bars
-                  if a is not None and b is not None]  # fmt: skip
-    shown = rows["on_frontier"].to_list()
-    return labels.place(
-        [(str(m) if on else "", x, y)
-         for m, on, (x, y) in zip(rows["model"], shown, at, strict=True)], obstacles
-    )  # fmt: skip
 
 
 def _span(points: pd.DataFrame) -> tuple[float, float]:
