@@ -90,32 +90,38 @@ def judged(windows: pd.DataFrame, findings: Sequence[Finding]) -> pd.DataFrame:
     if windows.empty:
         return windows.assign(level=None, level_reason=None, asked_rank=None, level_rank=None)
     evidence = Evidence.of(windows, findings)
-    level = np.full(len(windows), None, dtype=object)
-    reason = np.full(len(windows), None, dtype=object)
-    for places in windows.groupby(GROUP, dropna=False, sort=False).indices.values():
-        group = windows.iloc[places]
-        level[places], reason[places] = level_of(group[~group["excluded"]], evidence)
-    ranks = windows["profile"].map(RANK).astype(float)
-    met = pd.Series(level, index=windows.index)
-    # a point without work is not held to a level
+    ranks = windows["profile"].map(RANK).fillna(0.0).astype(float)
+    groups = windows.groupby(GROUP, dropna=False, sort=False)
+    lowest, highest = (
+        ranks.where(~windows["excluded"]).groupby(groups.ngroup()).transform(which)
+        for which in ("min", "max")
+    )
     work = windows["phase"].isin(JUDGED)
+    names = pd.Series([level.name for level in LEVELS], dtype=object)
+    level = names.reindex(lowest.to_numpy()).to_numpy(dtype=object, copy=True)  # asked, or none
+    level[lowest.isna().to_numpy()] = None
+    reason = np.full(len(windows), None, dtype=object)
+    pooled = (work & (highest > lowest)).to_numpy()
+    reason[pooled] = [f"pooled with windows of a `{name}` run" for name in level[pooled]]
+    asking = (work & (lowest > 0)).to_numpy()  # the lowest level asks for nothing
+    for places in groups.indices.values():
+        if asking[places[0]]:
+            group = windows.iloc[places]
+            used = group[~group["excluded"]]
+            met, why = level_of(used, int(lowest.iloc[places[0]]), evidence)
+            level[places] = met
+            reason[places] = reason[places[0]] or why
+    met_rank = pd.Series(level, index=windows.index).map(RANK).astype(float)
+    # a point without work is not held to a level
     return windows.assign(
-        level=met, level_reason=reason, asked_rank=ranks.where(work),
-        level_rank=met.map(RANK).astype(float).where(work),
+        level=level, level_reason=reason, asked_rank=ranks.where(work),
+        level_rank=met_rank.where(work),
     )  # fmt: skip
 
 
-def level_of(used: pd.DataFrame, evidence: Evidence) -> tuple[str | None, str | None]:
-    """(level met, why not the one asked for) of the used windows of one point; (None, None)
-    without windows."""
-    if used.empty:
-        return None, None
-    ranks = [RANK.get(str(profile), 0) for profile in used["profile"].unique()]
-    asked = min(ranks)
-    if str(used["phase"].iloc[0]) not in JUDGED:
-        return LEVELS[asked].name, None
-    pooled = f"pooled with windows of a `{LEVELS[asked].name}` run"
-    first = pooled if max(ranks) > asked else None
+def level_of(used: pd.DataFrame, asked: int, evidence: Evidence) -> tuple[str, str | None]:
+    """(level met, why not the one of rank `asked`) of the used windows of one point."""
+    first: str | None = None
     for level in reversed(LEVELS[: asked + 1]):
         asks = reversed(LEVELS[: RANK[level.name] + 1])  # a level asks what the lower ones do, too
         reason = next((r for one in asks for r in _lacks(one, used, evidence)), None)
