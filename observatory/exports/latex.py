@@ -7,6 +7,7 @@ short columns as they are, long text wrapped, the type as small as it must be an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -73,7 +74,7 @@ def to_latex(
     said = [s for s in (caption or paper.title, facts, _brackets(made, paper)) if s]
     lines = [f"% no value in: {', '.join(empty)}"] if empty else []
     lines += [f"% left out to fit: {', '.join(dropped)}"] if dropped else []
-    lines_of_text = len(frame) * (2 if layout.stacked else 1)
+    lines_of_text = len(frame) * _lines_a_row(made, layout, WIDTHS_PT[width])
     body = _long if lines_of_text > LINES_A_PAGE else _floating
     return "\n".join([*lines, *body(made, layout, " ".join(said), label, width)]) + "\n"
 
@@ -117,14 +118,29 @@ def _fitting(
         kept.pop()
 
 
-def _alignment(made: Sequence[Column], layout: Layout) -> str:
+def _lines_a_row(made: Sequence[Column], layout: Layout, line_pt: float) -> int:
+    """Lines of the tallest row: wrapped text has about two characters an em."""
+    em = dict(SIZES)[layout.size]
+    lines = [2 if layout.stacked else 1]
+    for column, share in _shares(made):
+        lines.append(math.ceil(column.characters * em / 2 / (share * (line_pt - layout.fixed_pt))))
+    return max(lines)
+
+
+def _shares(made: Sequence[Column]) -> list[tuple[Column, float]]:
+    """Wrapped columns with the share of the free line that each gets, by the length of its text."""
     wrapped = [c for c in made if c.wrapped]
     weight = sum(min(c.characters, 80) for c in wrapped)
+    return [(c, int(1000 * min(c.characters, 80) / weight) / 1000) for c in wrapped]
+
+
+def _alignment(made: Sequence[Column], layout: Layout) -> str:
+    shares = {column.name: share for column, share in _shares(made)}
     out = []
     for c in made:
-        if c.wrapped:
-            share = int(1000 * min(c.characters, 80) / weight) / 1000
-            out.append(rf"p{{{share:g}\dimexpr\linewidth-{layout.fixed_pt:.0f}pt\relax}}")
+        if c.name in shares:
+            rest = rf"\dimexpr\linewidth-{layout.fixed_pt:.0f}pt\relax"
+            out.append(f"p{{{shares[c.name]:g}{rest}}}")
         else:
             out.append("r" if c.numeric else "l")
     return "@{}" + "".join(out) + "@{}"

@@ -153,6 +153,13 @@ def test_missing_is_a_dash_and_a_column_of_it_is_named(tmp_path: Path) -> None:
     assert latex.to_latex(frame).count("--") == 2
 
 
+def test_a_few_rows_of_long_text_become_a_longtable() -> None:
+    """Wrapped, they would not fit on a page."""
+    frame = pd.DataFrame({"a": ["word " * 200] * 5, "b": ["word " * 100] * 5})
+    assert r"\begin{longtable}" in latex.to_latex(frame)
+    assert r"\begin{longtable}" not in latex.to_latex(frame.head(1))
+
+
 def test_many_rows_become_a_longtable() -> None:
     frame = pd.DataFrame({"a": ["x"] * 100, "n": range(100)})
     assert r"\begin{longtable}" in latex.to_latex(frame)
