@@ -86,8 +86,8 @@ def collect(engine: Engine, runs: Sequence[str]) -> dict[str, list[dict[str, Any
 
 def _runs(connection: Connection, asked: Sequence[str]) -> list[dict[str, Any]]:
     r = schema.run
-    query = select(r).order_by(r.c.started_utc, r.c.id)
-    rows = [dict(row) for row in connection.execute(query).mappings()]
+    rows = [dict(row) for row in connection.execute(select(r)).mappings()]
+    rows.sort(key=lambda row: (row["started_utc"], row["id"]))
     known = {row["id"] for row in rows}
     unknown = [run for run in asked if run not in known]
     if unknown:
@@ -109,22 +109,24 @@ def _runs(connection: Connection, asked: Sequence[str]) -> list[dict[str, Any]]:
 def _rows(
     connection: Connection, table: Any, column: str, values: list[str], order: tuple[str, ...]
 ) -> list[dict[str, Any]]:
-    query = select(table).where(table.c[column].in_(values)).order_by(*(table.c[o] for o in order))
-    return [dict(row) for row in connection.execute(query).mappings()]
+    query = select(table).where(table.c[column].in_(values))
+    rows = [dict(row) for row in connection.execute(query).mappings()]
+    return sorted(rows, key=lambda row: tuple(row[name] for name in order))
 
 
 def _windows(connection: Connection, runs: list[str]) -> list[dict[str, Any]]:
+    """Sorted here and not by the database: SQLite and PostgreSQL collate texts differently."""
     w, c, r = schema.window, schema.cell, schema.run
     named = [c.c[name] for name in (*CELL_NAME, *SHOWN)]
     query = (
-        select(*named, *w.c)
+        select(*named, *w.c, c.c.position, r.c.started_utc.label("run_started"))
         .join(c, w.c.cell_id == c.c.id)
         .join(r, c.c.run_id == r.c.id)
         .where(c.c.run_id.in_(runs))
-        .order_by(r.c.started_utc, r.c.id, c.c.position, c.c.plan_key, w.c.process_index,
-                  w.c.window_index)
-    )  # fmt: skip
-    return [dict(row) for row in connection.execute(query).mappings()]
+    )
+    order = ("run_started", "run_id", "position", "plan_key", "process_index", "window_index")
+    rows = [dict(row) for row in connection.execute(query).mappings()]
+    return sorted(rows, key=lambda row: tuple(row[name] for name in order))
 
 
 def files_of(facts: Mapping[str, list[dict[str, Any]]]) -> dict[str, bytes]:

@@ -59,3 +59,17 @@ def test_no_server_is_one_line() -> None:
     with pytest.raises(DatabaseError) as caught:
         open_database("postgresql://nobody:secret@127.0.0.1:1/none")
     assert "\n" not in str(caught.value) and "secret" not in str(caught.value)
+
+
+def test_a_published_set_loads_and_is_published_again_byte_for_byte(
+    url: str, tmp_path: Path
+) -> None:
+    from observatory.datasets.read import load
+    from observatory.datasets.write import publish
+
+    synthetic.record(tmp_path / "o.db", noise=0.01)
+    folder, files = publish(tmp_path / "o.db", tmp_path / "set", names=())
+    (done,) = load(url, [folder])
+    assert (done.new_runs, load(url, [folder])[0].new_runs) == (1, 0)
+    _, again = publish(url, tmp_path / "again", names=())
+    assert again == files
