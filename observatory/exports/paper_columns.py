@@ -33,7 +33,7 @@ HEADS = {
     "co2e_g": "carbon", "co2e_total_g": "carbon, total", "cost_usd": "money",
     "on_frontier": "frontier", "p_on_frontier": "P(frontier)", "process_index": "process",
     "window_index": "window", "energy_device_j": "device", "energy_cpu_j": "CPU",
-    "energy_dram_j": "DRAM", "error_rel": "error", "plan_key": "cell",
+    "energy_dram_j": "DRAM", "error_rel": "error", "configuration_key": "configuration",
     "started_utc": "started (UTC)", "last_utc": "last (UTC)", "cells_ok": "ok",
     "cells_failed": "failed", "mape": "MAPE",
 }  # fmt: skip
@@ -78,9 +78,9 @@ PAPER: Mapping[str, PaperTable] = {
     ),
     "windows": PaperTable(
         "Raw windows.",
-        ("plan_key", "duration_s", "iterations", "process_index", "window_index",
-         "energy_device_j", "energy_cpu_j", "energy_dram_j", "flags"),
-        ("run_id", "configuration_key", "energy_method", "energy_boundary"),
+        ("configuration_key", "point", "duration_s", "iterations", "process_index",
+         "window_index", "energy_device_j", "energy_cpu_j", "energy_dram_j", "flags"),
+        ("run_id", "energy_method", "energy_boundary"),
     ),
     "configurations": PaperTable(
         "What was measured.",
@@ -97,7 +97,7 @@ PAPER: Mapping[str, PaperTable] = {
                   "sensor"), ("code_version", "seed"),
     ),
     "cells": PaperTable(
-        "Cells.", ("model", "plan_key", "status", "error", "role"), ("run_id",),
+        "Cells.", ("model", "point", "status", "error", "role"), ("run_id",),
     ),
     "findings": PaperTable(
         "Findings of the audit.", ("rule", "sentence", "remedy", "severity", "subject"), (),
