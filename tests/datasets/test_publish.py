@@ -39,6 +39,10 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "where id = 'synthetic-1'"
         )
         connection.execute(
+            'update run set notes = \'{"loaded": {"Pythia-160M": {"notes": ["cuda_graph fell back '
+            "to eager with a dynamic cache: no capture\"]}}}' where id = 'synthetic-2'"
+        )
+        connection.execute(
             "update cell set status = 'crashed', error = 'OSError: /home/lovelace/models/tiny/a b "
             "on Ada-Workstation' where run_id = 'synthetic-2' and phase = 'e2e' and position = 0 "
             "and prompt_tokens = 32"
@@ -136,6 +140,7 @@ def test_the_page_says_what_was_measured_how_and_what_failed(folder: Path) -> No
     for part in (
         "SmolLM2-135M", "Pythia-160M", "168 windows", "1 crashed", "estimated", "boundary `host`",
         "no sensor on this synthetic machine", "run-benchmark --model …/tiny", "plot.svg",
+        "* Pythia-160M: cuda_graph fell back to eager with a dynamic cache: no capture",
         "| SmolLM2-135M | bfloat16 eager dynamic 2 threads | prefill | 64 | 1 |",
     ):  # fmt: skip
         assert part in page, part
