@@ -46,16 +46,24 @@ def picture(seen: Visit, tallest: int) -> bytes:
 
 
 def small(png: bytes) -> bytes:
-    """The same picture in few colours."""
+    """The same picture in few colours: the most frequent ones exactly, so that surfaces keep
+    theirs, and those that cover the others best, so that a rare hue of one model stays."""
+    import numpy as np
     from PIL import Image
 
     with Image.open(io.BytesIO(png)) as image:
-        # maximum coverage keeps rare hues, such as one model's; the median cut turns them grey
-        reduced = image.convert("RGB").quantize(
-            COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
-        )
-        out = io.BytesIO()
-        reduced.save(out, "PNG", optimize=True)
+        full = image.convert("RGB")
+    rest = full.quantize(COLOURS // 2, method=Image.Quantize.MAXCOVERAGE).getpalette() or []
+    pixels = np.asarray(full, dtype=np.int64).reshape(-1, 3)
+    colours, where, counts = np.unique(pixels, axis=0, return_inverse=True, return_counts=True)
+    common = colours[np.argsort(-counts, kind="stable")[: COLOURS // 2]]
+    palette = np.concatenate([common, np.array(rest).reshape(-1, 3)])[:COLOURS]
+    distance = ((colours[:, None, :] - palette[None, :, :]) ** 2).sum(axis=2)
+    nearest = distance.argmin(axis=1).astype(np.uint8)
+    reduced = Image.fromarray(nearest[where.ravel()].reshape(full.height, full.width))
+    reduced.putpalette(palette.astype(np.uint8).ravel().tolist())
+    out = io.BytesIO()
+    reduced.save(out, "PNG", optimize=True)
     return out.getvalue()
 
 

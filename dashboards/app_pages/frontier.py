@@ -32,7 +32,9 @@ def render(database: Database, choice: Choice) -> None:
         return
     st.markdown("Which models are worth what they cost? A score belongs to its **lane**, the full "
                 "protocol of the benchmark; lanes never share an axis here.")  # fmt: skip
-    kind = choose("costs", "costs", kinds, next(iter(kinds)))
+    kind = next(iter(kinds))
+    if len(kinds) > 1:
+        kind = choose("costs", "costs", kinds, kind)
     lanes = database.lanes(kind == IMPORTED)
     if not lanes:
         st.info("No capability score is known of any of these models. `observatory import "

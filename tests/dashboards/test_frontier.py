@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+from observatory.cli import observatory, run
 from observatory.records import Workload
 from observatory.store.database import open_read_only
 from observatory.tradeoffs import Limits, frontier
@@ -56,7 +58,7 @@ def test_without_joules_the_reason_is_said(page: Opener, energyless: Path) -> No
 def test_what_others_reported_is_a_frontier_of_its_own(page: Opener, imported: Path) -> None:
     """Squares, one source and device at a time, and never on an axis with own measurements."""
     app = page(imported, "frontier")
-    assert not app.exception and "imported" in app.selectbox(key="costs").options[0]
+    assert not app.exception
     lane, group = app.selectbox(key="lane").value, app.selectbox(key="group").value
     found = frontier(open_read_only(imported), "energy_j", lane, imported=True)
     points = next(g.points for g in found.groups if g.name == group)
@@ -65,6 +67,19 @@ def test_what_others_reported_is_a_frontier_of_its_own(page: Opener, imported: P
     assert all(symbol.startswith("square") for symbol in marks["marker"]["symbol"])
     assert f"Of {group}," in words(app) and "Left out, no score in this lane" in words(app)
     assert page(imported, "frontier", group=group, cost="co2e_g").info  # carbon needs a zone
+
+
+def test_costs_of_others_are_chosen_where_there_are_own_ones(
+    page: Opener, filled: Path, tmp_path: Path
+) -> None:
+    path = Path(shutil.copy(filled, tmp_path / "both.db"))
+    assert run(observatory, ["import", "published", "--db", str(path)]) == 0
+    own = page(path, "frontier")
+    assert own.selectbox(key="costs").value == "measured" and "In every zone" in words(own)
+    others = page(path, "frontier", costs="imported")
+    assert others.selectbox(key="costs").value == "imported" and not others.exception
+    marks = json.loads(others.get("plotly_chart")[0].proto.spec)["data"][1]
+    assert {symbol.split("-")[0] for symbol in marks["marker"]["symbol"]} == {"square"}
 
 
 def test_imported_files_are_listed_with_their_licence(page: Opener, imported: Path) -> None:
