@@ -60,6 +60,22 @@ def test_verbs_that_rest_on_it_warn(
         assert ("prompt 5000 (measured 16-1024)" in told.err) is outside
 
 
+LANE = "bbh/acc_norm/3-shot/lm-eval/open-llm-leaderboard-v2/chat=no"
+
+
+def test_a_frontier_warns_and_its_json_names_them(
+    filled: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for request, outside in ((INSIDE, False), (OUTSIDE, True)):
+        arguments = ["frontier", "--db", filled, "--lane", LANE, "--cost", "runtime_s",
+                     "--workload", f"{request[0]},{request[1]}"]  # fmt: skip
+        assert run(observatory, arguments) == 0
+        assert ("prompt 5000 (measured 16-1024)" in capsys.readouterr().err) is outside
+        assert run(observatory, [*arguments, "--json"]) == 0
+        left = json.loads(capsys.readouterr().out)["extrapolated"]
+        assert [row["model"] for row in left] == (["SmolLM2-135M"] if outside else [])
+
+
 def test_json(filled: str, capsys: pytest.CaptureFixture[str]) -> None:
     for request, outside in ((INSIDE, False), (OUTSIDE, True)):
         assert run(observatory, asked(filled, request, "--json")) == 0

@@ -9,7 +9,7 @@ import click
 from observatory.errors import InputError
 from observatory.records import Workload
 from observatory.units import significant
-from observatory.verbs import billing, options
+from observatory.verbs import billing, options, outside
 from observatory.verbs.tables import legend, print_table
 
 if TYPE_CHECKING:
@@ -67,10 +67,7 @@ def command(
     bounds = None if provider_wh is None else parse_interval(provider_wh)
     found = against(engine, model, request, _offers(api or model, provider, scenario), utilisation,
                     scenario, bounds)  # fmt: skip
-    options.warn_outside(
-        (f"{e.model} on {e.configuration}", e.extrapolation)
-        for e, _ in answers.energy_inputs(engine, request, model)
-    )
+    outside.warn(outside.outside(engine, request, model))
     if json_:
         options.print_json([f.to_json() for f in found])
         return

@@ -10,7 +10,7 @@ import click
 from observatory.errors import InputError
 from observatory.records import Workload
 from observatory.units import UNITS, show, show_interval, significant
-from observatory.verbs import billing, options
+from observatory.verbs import billing, options, outside
 from observatory.verbs.tables import WIDTH, legend, percent, print_table
 
 if TYPE_CHECKING:
@@ -123,13 +123,16 @@ def command(
 
     found = ask(cost)
     agreed = [] if against is None else rankings(found, ask(against))
+    left = [] if imported else outside.outside(engine, request)
     if json_:
         ranks = [
             {"group": name, "tau_b": a.tau_b, "pairs": a.pairs, "flipped": a.flipped,
              "tied": a.tied, "flipped_share": a.flipped_share} for name, a in agreed
         ]  # fmt: skip
-        options.print_json(found.to_json() | {"against": against, "rankings": ranks})
+        told = {"against": against, "rankings": ranks, "extrapolated": left}
+        options.print_json(found.to_json() | told)
         return
+    outside.warn(left)
     _print(found, quality, floor)
     for name, a in agreed:
         tau = "–" if a.tau_b is None else f"{a.tau_b:.3f}"
