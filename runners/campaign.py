@@ -6,6 +6,9 @@ to be kept: call again, on this machine or, with the database carried along, on 
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 import os
 import signal
 import sys
@@ -13,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -71,7 +74,11 @@ def campaign(
         print_expectations(expectations(chosen, device), json_)
         return 0
     database = db or str(Path("results") / f"{file.stem}-campaign.db")
-    return Conductor(file, database, limit_s, require_energy, json_).conduct(chosen)
+    conductor = Conductor(file, database, limit_s, require_energy, json_)
+    code = conductor.conduct(chosen)
+    if json_:
+        options.print_json(conductor.told())
+    return code
 
 
 @dataclass
@@ -83,6 +90,12 @@ class Conductor:
     limit_s: float
     require_energy: bool
     json_: bool
+    reports: dict[str, Any] = field(default_factory=dict)  #: of the parts measured in this call
+    left: list[str] = field(default_factory=list)
+
+    def told(self) -> dict[str, Any]:
+        """What this call did, as plain values."""
+        return {"database": self.database, "parts": self.reports, "left": self.left}
 
     def conduct(self, parts: list[Any]) -> int:
         """Measure the parts that are open, as many as the limit lets. Returns the exit code."""
@@ -119,20 +132,24 @@ class Conductor:
         from runners.benchmark import Asked, execute
 
         command = f"run-benchmark campaign {self.file} --part {part.number} --db {self.database}"
-        with part.as_file() as path, time_limit(limit_s):
+        printed = io.StringIO()
+        quiet = contextlib.redirect_stdout(printed) if self.json_ else contextlib.nullcontext()
+        with part.as_file() as path, time_limit(limit_s), quiet:
             asked = Asked(
                 plan_file=str(path), db=self.database, yes=True, resume=resume, json_=self.json_,
                 require_energy=self.require_energy, shaped=("plan_file",),
                 command=command,
             )  # fmt: skip
             try:
-                return execute(asked)
+                code = execute(asked)
             except KeyboardInterrupt:
-                return 130
+                code = 130
+        self.reports[part.label] = json.loads(printed.getvalue() or "null")
+        return code
 
     def _stop(self, left: list[Any]) -> int:
-        names = ", ".join(part.label for part in left)
-        self._say(f"left for the next call: {names}")
+        self.left = [part.label for part in left]
+        self._say(f"left for the next call: {', '.join(self.left)}")
         return 130
 
     @staticmethod

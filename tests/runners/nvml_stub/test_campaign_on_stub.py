@@ -62,8 +62,12 @@ def call(folder: Path, library: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
-    _, err = process.communicate(timeout=240)
+    """Exit code and what was said; what was printed is one JSON document that says the same."""
+    out, err = process.communicate(timeout=240)
     assert "Traceback" not in err, err
+    told = json.loads(out)
+    assert bool(told["left"]) is (process.returncode == LEFT)
+    assert all(report is None or report["cells"] for report in told["parts"].values())
     return process.returncode, err
 
 
