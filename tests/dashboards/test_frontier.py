@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 from observatory.cli import observatory, run
 from observatory.records import Workload
 from observatory.store.database import open_read_only
 from observatory.tradeoffs import Limits, frontier
+from tests import synthetic
 from tests.dashboards.conftest import Opener, words
 
 
@@ -69,10 +69,9 @@ def test_what_others_reported_is_a_frontier_of_its_own(page: Opener, imported: P
     assert page(imported, "frontier", group=group, cost="co2e_g").info  # carbon needs a zone
 
 
-def test_costs_of_others_are_chosen_where_there_are_own_ones(
-    page: Opener, filled: Path, tmp_path: Path
-) -> None:
-    path = Path(shutil.copy(filled, tmp_path / "both.db"))
+def test_costs_of_others_are_chosen_where_there_are_own_ones(page: Opener, tmp_path: Path) -> None:
+    path = tmp_path / "both.db"
+    synthetic.record(path)
     assert run(observatory, ["import", "published", "--db", str(path)]) == 0
     own = page(path, "frontier")
     assert own.selectbox(key="costs").value == "measured" and "In every zone" in words(own)
