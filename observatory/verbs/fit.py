@@ -132,12 +132,15 @@ def _of_logs(
 
 def _of_store(db: str, choice: Choice, store: bool) -> list[tuple[str | None, Refit]]:
     from observatory import refit
+    from observatory.fitting import QUANTITIES
     from observatory.store.database import open_database, open_read_only
 
     found = refit.refit(open_read_only(db), choice)
     if store:
         new = refit.store(open_database(db), found)
-        click.echo(f"{new} fits stored", err=True)
+        passed = sum(made.fitted is None or made.quantity not in QUANTITIES for made in found)
+        left = f", {passed} passed over: imported, priced or without a fit" if passed else ""
+        click.echo(f"{new} fits stored{left}", err=True)
     return [(None, made) for made in found]
 
 
