@@ -31,6 +31,9 @@ def render(database: Database, choice: Choice) -> None:
     if requests.empty:
         st.title("What does one request cost?")
         theme.nothing_yet("No configuration has been measured in this database yet.")
+        if not database.table("sources").empty:
+            st.page_link("app_pages/frontier.py", label="What others measured is on Frontier",
+                         icon=":material/arrow_forward:")  # fmt: skip
         _started(database)
         return
     keys = tuple(requests["configuration_key"].head(SHOWN))
