@@ -161,6 +161,7 @@ class PlannedPoints:
             cost_s=lambda _, each_s: measuring_s(each_s, rules.profile, rules.window_s),
             noise_rel=LEAST_NOISE_REL,
             foretold=FORETOLD,
+            ensure_fit=True,
         )
 
     def _learn(

@@ -56,7 +56,9 @@ class Planner:
 
     `candidates` are what may be measured, `targets` what must be predicted well (by default the
     candidates); all share one batch size. `cost_s(point, expected_s)` is what measuring takes, by
-    default the expected time of one iteration. `noise_rel` and `resolution_s` describe the clock.
+    default the expected time of one iteration. `foretold` is how many prompts in a row must come out as
+    foretold before a target counts as met; `ensure_fit` measures a decode stretch and the longest
+    prompt even beyond the budget, for without them there is nothing to store. `noise_rel` and `resolution_s` describe the clock.
     Raises InputError when neither a budget nor a target is given, or candidates cannot be fitted.
     """
 
@@ -74,6 +76,7 @@ class Planner:
         resolution_s: float = 0.0,
         max_points: int | None = None,
         foretold: int = _FORETOLD,
+        ensure_fit: bool = False,
         settings: Settings | None = None,
     ) -> None:
         _check(candidates, budget_s, target_error)
@@ -88,6 +91,7 @@ class Planner:
         self.budget_s, self.target_error = budget_s, target_error
         self.cost_s: CostOf = cost_s or (lambda _point, expected: expected)
         self.repeats, self.max_points, self.foretold = repeats, max_points, foretold
+        self.ensure_fit = ensure_fit
         self._measurable = _steady(self.candidates, self.settings.fewest_steps)
         self.noise_rel, self.resolution_s = noise_rel, resolution_s
         self.observations: list[Observation] = []
@@ -108,7 +112,7 @@ class Planner:
                 self.candidates, key=lambda p: (not p.has_prefill, p.steps, p.prompt_tokens)
             )
             return self._decide(Step(first, self.cost_s(first, 0.0), None, None, "sets the scale"))
-        open_ = self._owed() or self._affordable()
+        open_ = self._owed() or self._affordable() or self._essential()
         if not open_:
             return None
         index = np.array([self._position[point] for point in open_])
@@ -280,6 +284,21 @@ class Planner:
         kept = min(self._cost(point) for point in decodes)
         prefills = [point for point in self._measurable if not point.steps]
         return decodes if kept > _TIGHT * left else decodes + within(prefills, left - kept)
+
+    def _essential(self) -> list[Point]:
+        """What a fit cannot be without, whatever the budget: a decode stretch, the longest prompt.
+
+        Empty unless `ensure_fit`, and once they are measured.
+        """
+        if not self.ensure_fit:
+            return []
+        seen = [observation.point for observation in self.observations]
+        decodes = [point for point in self._measurable if point.steps]
+        if decodes and not any(point.steps for point in seen):
+            return [min(decodes, key=self._cost)]
+        prefills = [point for point in self._measurable if point.has_prefill]
+        longest = max(prefills, key=lambda point: (point.prompt_tokens, -point.steps), default=None)
+        return [] if longest is None or longest in seen else [longest]
 
     def _open_goals(self) -> IndexArray:
         seen = {self._position[o.point] for o in self.observations}

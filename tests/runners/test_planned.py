@@ -148,6 +148,15 @@ def test_a_budget_ends_the_choice_and_says_so(monkeypatch: pytest.MonkeyPatch) -
     assert "budget spent" in source.sentences()[0]
 
 
+def test_a_budget_too_small_for_anything_still_gives_a_fit() -> None:
+    plan, target = made(Aim(target_error=0.05, budget_s=1e-3))
+    asked = [p for p in measure(source_of(plan, target), cpu_law) if p in target.candidates]
+    assert {p.phase for p in asked} == {Phase.PREFILL, Phase.DECODE}
+    prompts = [p.workload.prompt_tokens for p in target.candidates if p.phase == Phase.PREFILL]
+    assert max(prompts, key=lambda p: p or 0) in {p.workload.prompt_tokens for p in asked}
+    assert len(asked) <= 3
+
+
 def test_each_batch_size_has_its_own_planner() -> None:
     plan, target = made(Aim(target_error=0.05), batches=(1, 2))
     source = source_of(plan, target)
