@@ -153,9 +153,7 @@ class Builder:
             at = _shape(stack)
             if at not in self.bounds:
                 self.bounds[at] = [ceilings.beside(self._identity(stack, p)) for p in self.points]
-            least = max(
-                (b["roofline_s"] or 0.0) / b["runtime_s"] for b in self.bounds[at]
-            )
+            least = max((b["roofline_s"] or 0.0) / b["runtime_s"] for b in self.bounds[at])
             by = float(max(least, 0.01) * self.rng.uniform(1.4, 8.0))
             self.stacks[i] = replace(stack, seconds=by)
 
@@ -174,8 +172,10 @@ class Builder:
         self.runs: list[tuple[str, list[int]]] = []
         for device in DEVICES:
             mine = [i for i, s in enumerate(self.stacks) if s.device == device]
-            for part in itertools.batched(mine, PER_RUN) if hasattr(itertools, "batched") else (
-                mine[k : k + PER_RUN] for k in range(0, len(mine), PER_RUN)
+            for part in (
+                itertools.batched(mine, PER_RUN)
+                if hasattr(itertools, "batched")
+                else (mine[k : k + PER_RUN] for k in range(0, len(mine), PER_RUN))
             ):
                 self.runs.append((f"synthetic-{len(self.runs):04d}", list(part)))
         cells = []
@@ -205,7 +205,7 @@ class Builder:
         marks = ", ".join("?" * len(columns))
         with sqlite3.connect(self.path) as connection:
             connection.executemany(
-                f"INSERT INTO window ({names}) VALUES ({marks})",  # noqa: S608
+                f"INSERT INTO window ({names}) VALUES ({marks})",
                 self._window_rows(template, columns),
             )
         connection.close()
@@ -268,8 +268,11 @@ class Builder:
                 writer.insert_new(connection, schema.fit, [
                     row for _, s in some for row in self._fits(s, fits)
                 ])  # fmt: skip
-                writer.insert_new(connection, schema.finding,
-                                  [row for i, s in some for row in _findings(i, s, found)])
+                writer.insert_new(
+                    connection,
+                    schema.finding,
+                    [row for i, s in some for row in _findings(i, s, found)],
+                )
         billed = [
             self.stacks[i].configuration.key for _, mine in self.runs[-BILLED_RUNS:] for i in mine
         ]

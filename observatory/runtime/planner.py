@@ -56,9 +56,10 @@ class Planner:
 
     `candidates` are what may be measured, `targets` what must be predicted well (by default the
     candidates); all share one batch size. `cost_s(point, expected_s)` is what measuring takes, by
-    default the expected time of one iteration. `foretold` is how many prompts in a row must come out as
-    foretold before a target counts as met; `ensure_fit` measures a decode stretch and the longest
-    prompt even beyond the budget, for without them there is nothing to store. `noise_rel` and `resolution_s` describe the clock.
+    default the expected time of one iteration. `foretold` is how many prompts in a row must come
+    out as foretold before a target counts as met; `ensure_fit` measures a decode stretch and the
+    longest prompt even beyond the budget, for without them there is nothing to store. `noise_rel`
+    and `resolution_s` describe the clock.
     Raises InputError when neither a budget nor a target is given, or candidates cannot be fitted.
     """
 
