@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect
+from sqlalchemy import Connection, Engine, Executable, create_engine, event, inspect
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
@@ -126,7 +126,7 @@ def derived_version(engine: Engine) -> str:
     from observatory.store import schema
 
     s, f = schema.summary.c, schema.fit.c
-    queries = [
+    queries: list[Executable] = [
         select(func.count(), func.max(table.c.id))
         for table in (schema.estimate, schema.reported, schema.capability)
     ]
