@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from observatory.cli import observatory, run
+from observatory.datasets.shipped import load_shipped
 from observatory.records import Configuration, Energy, Model, content_hash
 from observatory.store.database import open_database
 from tests import synthetic
@@ -55,7 +55,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Nothing measured here; the rows and scores of others that ship with the project."""
     path = tmp_path_factory.mktemp("imported") / "observatory.db"
-    assert run(observatory, ["import", "published", "--db", str(path)]) == 0
+    load_shipped(str(path))
     return path
 
 
