@@ -53,16 +53,17 @@ def plain_decode_s(model: Any, prompts: list[Any], iterations: int) -> float:
     """Seconds of `STEPS` greedy steps after a prompt, mean over `iterations`; prefill untimed."""
     import torch
 
-    total = 0.0
+    from runners.backends.caches import cache_name, returned_cache
+
+    name, total = cache_name(model), 0.0
     with torch.no_grad():
         for i in range(iterations):
             output = model(input_ids=prompts[i % len(prompts)], use_cache=True, logits_to_keep=1)
             token = output.logits[:, -1:].argmax(dim=-1)
             start = time.perf_counter()
             for _ in range(STEPS):
-                output = model(
-                    input_ids=token, past_key_values=output.past_key_values, use_cache=True
-                )
+                cached = {name: returned_cache(output)}
+                output = model(input_ids=token, use_cache=True, **cached)
                 token = output.logits[:, -1:].argmax(dim=-1)
             total += time.perf_counter() - start
     return total / iterations

@@ -103,6 +103,8 @@ class _TorchBench:
         self._torch, self.dtype = torch, dtype
         self._device, self._dtype = torch.device(device), getattr(torch, dtype)
         self._gpu = self._device.type == "cuda"
+        # its own: the default one of a GPU stays unusable after a CUDA graph that failed to capture
+        self._generator = torch.Generator(self._device).manual_seed(0)
 
     def synchronize(self) -> None:
         if self._gpu:
@@ -110,7 +112,7 @@ class _TorchBench:
 
     def _filled(self, *shape: int) -> Any:
         array = self._torch.empty(shape, dtype=self._dtype, device=self._device)
-        return array.uniform_(-1, 1)
+        return array.uniform_(-1, 1, generator=self._generator)
 
     def products(self) -> Iterator[Kernel]:
         """Products A·Bᵀ, which is how a linear layer keeps its weights."""

@@ -1,6 +1,7 @@
 """SQL text that both `sqlite3` and PostgreSQL read: tables, rows and views in standard syntax.
 
-Numbers keep their full precision, texts are quoted by doubling the quote (no backslash escapes, as
+Numbers are written in full precision (SQLite reads one in ten thousand a unit in the last place
+off), texts are quoted by doubling the quote (no backslash escapes, as
 PostgreSQL's `standard_conforming_strings` and SQLite have it), nested values are JSON text.
 """
 

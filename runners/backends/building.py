@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from runners.backends.base import BackendError
+from runners.backends.caches import returned_cache
 from runners.backends.failures import first_line, require_memory
 from runners.backends.memory import available_bytes, resident_bytes
 
@@ -241,7 +242,7 @@ def check_logits(model: Any, vocabulary: int) -> Any:
     logits = output.logits.float()
     if not bool(logits.isfinite().all()) or not bool(logits.std() > 0):
         raise BackendError("crashed", "logits are not finite, or all equal")
-    cache = getattr(output, "past_key_values", None)
+    cache = returned_cache(output)
     if cache is None or not hasattr(cache, "layers"):
         raise BackendError("refused", f"{model.config.model_type!r} has no KV cache to decode with")
     return cache

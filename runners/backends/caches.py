@@ -12,6 +12,7 @@ the zero page.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -22,6 +23,21 @@ from runners.backends.base import BackendError
 _DYNAMIC = ("DynamicLayer", "DynamicSlidingWindowLayer")
 _STATIC = ("StaticLayer", "StaticSlidingWindowLayer")
 _ABSENT = ("DummyLayer",)  # layers without attention
+
+
+#: What the KV cache is called in a model's arguments and outputs, newest name first.
+_NAMES = ("cache", "past_key_values")
+
+
+def cache_name(model: Any) -> str:
+    """The argument of `model.forward` that takes the cache: `cache` from transformers 5.24 on."""
+    known = inspect.signature(model.forward).parameters
+    return next((name for name in _NAMES if name in known), _NAMES[-1])
+
+
+def returned_cache(output: Any) -> Any | None:
+    """The cache that a forward pass returned; None where there is none."""
+    return next((output[name] for name in _NAMES if name in output), None)
 
 
 def new_cache(transformers: Any, config: Any, kind: str, positions: int) -> Any:

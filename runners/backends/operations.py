@@ -23,7 +23,7 @@ import torch
 
 from observatory.records import Phase, Workload
 from runners.backends.base import BackendError, Operation
-from runners.backends.caches import CacheMark, new_cache
+from runners.backends.caches import CacheMark, cache_name, new_cache
 from runners.backends.failures import typed_failures
 
 _VARIANTS = 4  #: different prompts (or first tokens) that iterations take turns with
@@ -61,6 +61,7 @@ class Stream:
         self._positions = positions
         self._model = loaded.model
         self._keep = last_logits_only(loaded.model)
+        self._cache_name = cache_name(loaded.model)
         self._empty: CacheMark | None = None
         self._cache: Any = None
         self.step: Callable[[Any], Any] = self.forward
@@ -68,7 +69,7 @@ class Stream:
     def forward(self, tokens: Any) -> Any:
         """Append `tokens` to the cache; the greedy next token, on the device."""
         output = self._model(
-            input_ids=tokens, past_key_values=self._cache, use_cache=True, **self._keep
+            input_ids=tokens, use_cache=True, **{self._cache_name: self._cache}, **self._keep
         )
         return output.logits[:, -1].argmax(-1, keepdim=True)
 

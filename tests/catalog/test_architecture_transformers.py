@@ -117,15 +117,17 @@ def test_decode_flops_equal_torch_counter(family: str) -> None:
     """One step after a cached prompt: the context counts the token being made."""
     from torch.utils.flop_counter import FlopCounterMode
 
+    from runners.backends.caches import cache_name, returned_cache
+
     config = transformers.AutoConfig.for_model(model_type=family, **TINY[family])
     torch.manual_seed(0)
     model = transformers.AutoModelForCausalLM.from_config(
         config, attn_implementation="eager", experts_implementation="eager"
     )
     with torch.no_grad():
-        cache = model(torch.randint(1, 79, (2, 11)), use_cache=True).past_key_values
+        cache = returned_cache(model(torch.randint(1, 79, (2, 11)), use_cache=True))
         with FlopCounterMode(display=False) as counter:
-            model(torch.randint(1, 79, (2, 1)), past_key_values=cache, use_cache=True)
+            model(torch.randint(1, 79, (2, 1)), use_cache=True, **{cache_name(model): cache})
     assert counter.get_total_flops() == Architecture.from_config(config.to_dict()).decode_flops(
         12, 2
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import sqlite3
 from pathlib import Path
 
@@ -116,7 +117,9 @@ def test_the_dump_loads_and_is_the_same_store(database: Path, tmp_path: Path) ->
                  st.integers(-(2**62), 2**62)))  # fmt: skip
 def test_a_literal_reads_back(value: object) -> None:
     with sqlite3.connect(":memory:") as connection:
-        assert connection.execute(f"SELECT {sql.literal(value)}").fetchone()[0] == value
+        read = connection.execute(f"SELECT {sql.literal(value)}").fetchone()[0]
+    # SQLite's own reading of decimal text is one unit in the last place off now and then
+    assert abs(read - value) <= math.ulp(value) if isinstance(value, float) else read == value
 
 
 def test_one_table_as_sql(database: Path, tmp_path: Path) -> None:
