@@ -175,8 +175,8 @@ def _device(request: BackendRequest) -> torch.device:
             raise BackendError(
                 "refused", f"no device {request.device!r}: PyTorch sees {count} GPUs"
             )
+        device = torch.device("cuda", device.index or 0)
         torch.cuda.set_device(device)
-        device = torch.device("cuda", torch.cuda.current_device())
     return device
 
 
