@@ -22,7 +22,7 @@ from typing import IO
 import click
 
 from observatory.datasets.scrub import scrub_text
-from runners.sensors.base import SensorError
+from runners.sensors.base import Parts, SensorError
 from runners.sensors.nvml import NvmlSensor
 from runners.sensors.recording import Recording
 
@@ -91,14 +91,14 @@ def record(
 ) -> Recording:
     """One experiment; `scale` shortens it for a trial."""
     recording = Recording(sensor, sensor.average_power_w)
-    fast = experiment.period_s < 0.01
+    parts = Parts.COUNTERS if experiment.period_s < 0.01 else Parts.ALL
     for seconds, busy in (
         (experiment.before_s, False), (experiment.load_s, True), (experiment.after_s, False),
     ):  # fmt: skip
         if busy and seconds and order is not None:
             order.write(f"{seconds * scale}\n")
             order.flush()
-        recording.run(seconds * scale, experiment.period_s, counters_only=fast)
+        recording.run(seconds * scale, experiment.period_s, parts)
     return recording
 
 

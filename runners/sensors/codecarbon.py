@@ -27,7 +27,7 @@ from collections.abc import Collection
 from typing import Any
 
 from observatory.records import Boundary, Provenance
-from runners.sensors.base import DeviceId, Sample, SensorError, SensorFacts
+from runners.sensors.base import DeviceId, Parts, Sample, SensorError, SensorFacts
 
 MINIMUM = (3, 3, 2)
 PERIOD_S = 1.0  #: CodeCarbon samples the CPU load once a second
@@ -80,8 +80,11 @@ class CodeCarbonSensor:
             period_s=PERIOD_S,
         )
 
-    def read(self, counters_only: bool = False) -> Sample:
-        """The tracker's cumulative estimates now, in J. Raises SensorError `codecarbon_failed`."""
+    def read(self, parts: Parts = Parts.ALL) -> Sample:
+        """The tracker's cumulative estimates now, in J; there is no other state. Raises SensorError
+        `codecarbon_failed`."""
+        if Parts.COUNTERS not in parts:
+            return Sample(time.perf_counter_ns())
         data = self._flush()
         t_ns = time.perf_counter_ns()
         return Sample(t_ns, energy_j={n: k * _J_PER_KWH for n, k in _components(data).items()})

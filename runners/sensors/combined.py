@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from observatory.records import Boundary
-from runners.sensors.base import DeviceId, Sample, Sensor, SensorError, SensorFacts
+from runners.sensors.base import DeviceId, Parts, Sample, Sensor, SensorError, SensorFacts
 
 
 class CombinedSensor:
@@ -43,16 +43,16 @@ class CombinedSensor:
             details={**other.details, **facts.details},
         )
 
-    def read(self, counters_only: bool = False) -> Sample:
+    def read(self, parts: Parts = Parts.ALL) -> Sample:
         """One sample of both, at the first one's time; the second is read right after it.
 
         Raises SensorError of the first.
         """
-        sample = self._first.read(counters_only)
+        sample = self._first.read(parts)
         if self._second_facts is None:
             return sample
         try:
-            other = self._second.read(counters_only)
+            other = self._second.read(parts)
         except SensorError as error:
             missing = dict.fromkeys(self._second_facts.components, error.reason)
             return replace(sample, errors={**sample.errors, **missing})

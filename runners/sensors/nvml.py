@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from observatory.records import Boundary, Provenance
-from runners.sensors.base import DeviceId, Sample, SensorError, SensorFacts
+from runners.sensors.base import DeviceId, Parts, Sample, SensorError, SensorFacts
 from runners.sensors.cuda_devices import select_devices
 from runners.sensors.draft import SampleDraft, put
 from runners.sensors.nvml_binding import LOST, call, load
@@ -63,26 +63,25 @@ class NvmlSensor:
             self.close()
             raise
 
-    def read(self, counters_only: bool = False) -> Sample:
-        """All devices now; with `counters_only` the counters of the used ones.
+    def read(self, parts: Parts = Parts.ALL) -> Sample:
+        """All devices now, or the parts that are wanted.
 
         Raises SensorError where a used device is lost. Time is taken in the middle of reading the
         used devices' counters.
         """
         draft = SampleDraft()
         before = time.perf_counter_ns()
-        for gpu in self._used:
+        for gpu in self._used if Parts.COUNTERS in parts else ():
             _count(gpu, draft, used=True)
         t_ns = (before + time.perf_counter_ns()) // 2
-        if counters_only:
-            return draft.freeze(t_ns)
-        for gpu in self._gpus:
+        for gpu in self._gpus if Parts.STATE in parts else ():
             if gpu in self._used:
                 put(draft.power_w, gpu.component, gpu.power_w())
                 gpu.state(draft)
-            else:
+                continue
+            if Parts.NEIGHBOURS in parts:
                 _count(gpu, draft, used=False)
-                _power_of_neighbour(gpu, draft)
+            _power_of_neighbour(gpu, draft)
         return draft.freeze(t_ns)
 
     def average_power_w(self) -> dict[str, float]:
@@ -131,7 +130,7 @@ class NvmlSensor:
         seen: list[Sample] = []
         end = time.perf_counter() + (TICK_POLL_S if counted else 0.0)
         while time.perf_counter() < end:
-            seen.append(self.read(counters_only=True))
+            seen.append(self.read(Parts.COUNTERS))
             time.sleep(0.001)
         ticks = dict.fromkeys((g.component for g in self._gpus), ASSUMED_TICK_S)
         how = "assumed"

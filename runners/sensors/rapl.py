@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from observatory.records import Boundary, Provenance
-from runners.sensors.base import DeviceId, Sample, SensorError, SensorFacts
+from runners.sensors.base import DeviceId, Parts, Sample, SensorError, SensorFacts
 from runners.sensors.staircase import unwrap
 
 POWERCAP = Path("/sys/class/powercap")
@@ -98,8 +98,11 @@ class RaplSensor:
             component_tick_s=dict.fromkeys(names, TICK_S),
         )
 
-    def read(self, counters_only: bool = False) -> Sample:
-        """All counters now, in J since `open`. Raises SensorError where one cannot be read."""
+    def read(self, parts: Parts = Parts.ALL) -> Sample:
+        """All counters now, in J since `open`; there is no other state. Raises SensorError where
+        one cannot be read."""
+        if Parts.COUNTERS not in parts:
+            return Sample(time.perf_counter_ns())
         before = time.perf_counter_ns()
         raw = [_counter(d) for d in self._domains]
         after = time.perf_counter_ns()

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from observatory.errors import InputError
 from observatory.records import Boundary, Provenance
-from runners.sensors.base import DeviceId, Sample, SensorError, SensorFacts
+from runners.sensors.base import DeviceId, Parts, Sample, SensorError, SensorFacts
 from runners.sensors.draft import SampleDraft, put
 
 COLUMNS = (
@@ -59,18 +59,19 @@ class RecordedSensor:
         self._zero_ns = self._now_ns()
         return facts_of(self._trace, devices)
 
-    def read(self, counters_only: bool = False) -> Sample:
+    def read(self, parts: Parts = Parts.ALL) -> Sample:
         """The trace's state now, at the present time. Raises the trace's SensorError."""
         now = self._now_ns()
         index = max(0, bisect_right(self._times, now - self._zero_ns) - 1)
         if index in self._trace.failures:
             raise self._trace.failures[index]
         sample = self._trace.samples[index]
-        if counters_only:
-            return Sample(now, energy_j=sample.energy_j, errors=sample.errors)
+        energy_j = sample.energy_j if Parts.COUNTERS in parts else {}
+        if Parts.STATE not in parts:
+            return Sample(now, energy_j=energy_j, errors=sample.errors)
         return Sample(
             now,
-            sample.energy_j,
+            energy_j,
             sample.power_w,
             sample.temperature_c,
             sample.clock_mhz,

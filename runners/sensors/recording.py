@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from runners.sensors.base import Sample, Sensor, SensorError, SensorFacts
+from runners.sensors.base import Parts, Sample, Sensor, SensorError, SensorFacts
 from runners.sensors.recorded import COLUMNS
 
 _S = 1e-9
@@ -33,14 +33,14 @@ class Recording:
     samples: list[Recorded] = field(default_factory=list)
     failure: tuple[int, SensorError] | None = None
 
-    def run(self, seconds: float, period_s: float, counters_only: bool = False) -> None:
+    def run(self, seconds: float, period_s: float, parts: Parts = Parts.ALL) -> None:
         """Sample for so long, at a fixed period; stops where the device is lost."""
         start = self.now_ns()
         due = start
         while self.failure is None and self.now_ns() - start < seconds / _S:
             try:
-                average = {} if counters_only else self.average_w()
-                self.samples.append(Recorded(self.sensor.read(counters_only), average))
+                average = self.average_w() if Parts.STATE in parts else {}
+                self.samples.append(Recorded(self.sensor.read(parts), average))
             except SensorError as error:
                 self.failure = (self.now_ns(), error)
                 return

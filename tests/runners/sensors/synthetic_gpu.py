@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from runners.sensors.base import Sample, SensorError, SensorFacts
+from runners.sensors.base import Parts, Sample, SensorError, SensorFacts
 from runners.sensors.meter import SampledMeter
 from runners.sensors.recorded import ScriptedClock
 
@@ -77,20 +77,21 @@ class SyntheticSensor:
         energy = power.energy_j(max(0.0, ticks * self.tick_s + self.phase_s))
         return 5000.0 + energy - (50.0 if t_s >= self.backwards_at_s else 0.0)
 
-    def read(self, counters_only: bool = False) -> Sample:
+    def read(self, parts: Parts = Parts.ALL) -> Sample:
         self.reads += 1
         t_s = self.now_s()
         if self.error is not None and t_s >= self.error_from_s:
             raise self.error
         energy = {n: self.counter_j(p, t_s) for n, p in self.power.items()}
         now = self.clock.now_ns()
-        if counters_only:
-            return Sample(
-                now, energy_j={n: energy[n] for n in self.used} if self.has_counter else {}
-            )
+        used = self.used if Parts.COUNTERS in parts else ()
+        others = self.power.keys() - self.used if Parts.NEIGHBOURS in parts else ()
+        counted = {n: energy[n] for n in (*used, *others) if self.has_counter}
+        if Parts.STATE not in parts:
+            return Sample(now, energy_j=counted)
         return Sample(
             now,
-            energy_j=energy if self.has_counter else {},
+            energy_j=counted,
             power_w={n: p.at(t_s) * self.power_gain for n, p in self.power.items()},
         )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runners.sensors.base import Sample, SensorError
+from runners.sensors.base import Parts, Sample, SensorError
 from runners.sensors.meter import SampledMeter
 from runners.sensors.recorded import (
     RecordedSensor,
@@ -59,7 +59,7 @@ def test_a_device_that_is_lost_ends_the_recording_with_its_reason() -> None:
 
 def test_a_reading_that_failed_keeps_its_error_and_no_number() -> None:
     class Failing:
-        def read(self, counters_only: bool = False) -> Sample:
+        def read(self, parts: Parts = Parts.ALL) -> Sample:
             return Sample(0, power_w={"gpu:0": 5.0}, errors={"gpu:0": "nvml_unknown: no counter"})
 
     clock = ScriptedClock()
@@ -73,7 +73,7 @@ def test_a_reading_that_failed_keeps_its_error_and_no_number() -> None:
 
 def test_nothing_recorded_is_no_trace() -> None:
     class Lost:
-        def read(self, counters_only: bool = False) -> Sample:
+        def read(self, parts: Parts = Parts.ALL) -> Sample:
             raise SensorError("nvml_gpu_is_lost", "gone")
 
     clock = ScriptedClock()

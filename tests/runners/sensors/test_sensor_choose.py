@@ -6,7 +6,7 @@ import pytest
 
 from observatory.errors import InputError, MissingSensorError, UnknownNameError
 from runners.sensors import choose
-from runners.sensors.base import Sample, SensorError, SensorFacts
+from runners.sensors.base import Parts, Sample, SensorError, SensorFacts
 from runners.sensors.choose import make_sensor, open_meter, probe_sensors
 from runners.sensors.combined import CombinedSensor
 from runners.sensors.evaluate import evaluate
@@ -36,7 +36,7 @@ class Fake:
             self.name, self.name, self.provenance, self.boundary, names, names, counters=names
         )
 
-    def read(self, counters_only=False) -> Sample:
+    def read(self, parts=Parts.ALL) -> Sample:
         self.t += 1
         if self.t >= self.fails_from:
             raise SensorError("rapl_unreadable", "gone")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
 from runners.sensors import meter as meter_module
-from runners.sensors.base import Sample, SensorError, SensorFacts
+from runners.sensors.base import Parts, Sample, SensorError, SensorFacts
 from runners.sensors.meter import AbsentMeter, SampledMeter
 from runners.sensors.recorded import ScriptedClock
 from tests.runners.sensors.synthetic_gpu import Power, SyntheticSensor, meter_on, window
@@ -277,7 +279,7 @@ class _Live:
         self.closed = False
         self.threads: set[str] = set()
 
-    def read(self, counters_only: bool = False) -> Sample:
+    def read(self, parts: Parts = Parts.ALL) -> Sample:
         self.reads += 1
         self.threads.add(threading.current_thread().name)
         if self.error is not None and self.reads > self.fail_after:
@@ -314,6 +316,63 @@ def test_the_thread_samples_costs_little_and_stops():
     assert sensor.closed
     assert 0 < meter.cpu_share() < 0.05
     assert not any(t.name == "energy-sampler" and t.is_alive() for t in threading.enumerate())
+
+
+class _Dear(_Live):
+    """A counter that takes 4 ms of CPU time to read, as on an H100, beside power that is cheap."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[tuple[str, Parts]] = []
+
+    def read(self, parts: Parts = Parts.ALL) -> Sample:
+        self.asked.append((threading.current_thread().name, parts))
+        now = time.perf_counter_ns()
+        if Parts.COUNTERS in parts:
+            end = time.thread_time() + 0.004
+            while time.thread_time() < end:
+                pass
+        counted = {"gpu:0": round(now * 1e-9, 1) * 100.0} if Parts.COUNTERS in parts else {}
+        power = {"gpu:0": 100.0} if Parts.STATE in parts else {}
+        return Sample(now, energy_j=counted, power_w=power)
+
+
+def test_counters_that_are_dear_are_read_seldom_between_edges():
+    sensor = _Dear()
+    facts = replace(FACTS, tick_s=0.1, component_tick_s={"gpu:0": 0.1})
+    meter = SampledMeter(sensor, facts)
+    meter.start()
+    meter.mark()
+    start = time.perf_counter_ns()
+    time.sleep(1.5)
+    end = time.perf_counter_ns()
+    meter.mark()
+    reading = meter.reading(start, end)
+    meter.stop()
+    assert meter.counter_period_s == pytest.approx(2.0, rel=0.1)
+    by_thread = [parts for name, parts in sensor.asked if name == "energy-sampler"]
+    counting = [parts for parts in by_thread if Parts.COUNTERS in parts]
+    assert len(counting) <= 3 < by_thread.count(Parts.STATE)
+    assert reading.energy.integral_j == pytest.approx((end - start) * 1e-7, rel=0.02)
+    assert reading.energy.device_j == pytest.approx((end - start) * 1e-7, rel=0.1)
+    assert reading.energy.edge_bound_rel is not None
+
+
+@pytest.mark.parametrize("delay_s", [0.003, 1.3])
+def test_sparse_counters_cover_an_edge_that_lies_far_from_its_mark(delay_s):
+    """Between edges a counter may be read every two seconds only, and power at 10 Hz."""
+    clock = ScriptedClock()
+    sensor = SyntheticSensor(clock, {"gpu:0": Power([(0.0, 60.0), (4.0, 300.0), (14.1, 60.0)])})
+    meter = SampledMeter(sensor, sensor.open(), clock=clock, thread=False)
+    turns = itertools.count()
+    seldom = Parts.STATE | Parts.COUNTERS
+    clock.every(0.1, lambda: meter.sample(Parts.STATE if next(turns) % 20 else seldom))
+    meter.start()
+    clock.sleep(4.1 - delay_s)
+    reading, _, _ = window(meter, clock, 9.9, delay_s)
+    truth = 300.0 * 9.9
+    assert reading.energy.device_j == pytest.approx(truth, rel=0.02)
+    assert abs(reading.energy.device_j - truth) <= reading.energy.edge_bound_rel * truth * 1.01
 
 
 def test_a_bug_in_the_thread_becomes_a_reason():
