@@ -215,6 +215,41 @@ def test_marks_wait_for_a_tick_and_only_where_it_is_slow():
     assert (clock.now_ns(), fast.reads) == (before, reads + 1)
 
 
+def test_a_step_is_foretold_from_the_last_one_and_seen_in_few_readings():
+    """A reading of the counter can cost 4 ms: once a step was seen, the next is waited for."""
+    readings = []
+    for i in range(20):
+        clock = ScriptedClock()
+        sensor = SyntheticSensor(clock, {"gpu:0": STEADY}, tick_s=0.1, phase_s=0.005 * i)
+        meter = meter_on(sensor)
+        clock.sleep(1.0)
+        meter.mark()
+        clock.sleep(10.0137)
+        meter.mark()
+        assert round((sensor.now_s() - sensor.phase_s) * 1000) % 100 <= 10
+        reads, began = sensor.reads, clock.now_ns()
+        clock.sleep(3.0071)
+        meter.mark()
+        waited = (clock.now_ns() - began) * 1e-9 - 3.0071
+        readings.append(sensor.reads - reads - 30 - int(waited / 0.1 + 0.5))
+    assert max(readings) <= 6
+
+
+def test_a_tick_that_was_misjudged_does_not_mislead():
+    """2 % off the true tick: the foretold step never comes when it should, and is found anyway."""
+    clock = ScriptedClock()
+    sensor = SyntheticSensor(clock, {"gpu:0": STEADY}, tick_s=0.102)
+    facts = replace(sensor.open(), tick_s=0.1, component_tick_s={"gpu:0": 0.1})
+    meter = SampledMeter(sensor, facts, clock=clock, thread=False)
+    clock.every(0.1, meter.sample)
+    meter.start()
+    clock.sleep(1.0)
+    for k in range(12):
+        reading, start, end = window(meter, clock, 2.0 + 0.037 * k)
+        truth = 300.0 * (end - start) * 1e-9
+        assert reading.energy.device_j == pytest.approx(truth, rel=0.01)
+
+
 def test_the_tick_is_measured_and_kept():
     clock = ScriptedClock()
     sensor = SyntheticSensor(clock, {"gpu:0": STEADY}, tick_s=0.05)
