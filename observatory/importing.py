@@ -27,6 +27,7 @@ from observatory.store import schema, writer
 from observatory.store.database import open_database
 
 BATCH = 2000  #: rows in memory at once
+MAX_ROWS = 2_000_000  #: of one file: it is stored and audited in one piece, 1 kB of memory a row
 SHOWN = 20  #: rejected rows that a report lists
 
 
@@ -100,9 +101,13 @@ def _store(
         twins = _Twins(connection, reading.tool, key) if _has_twins(name) else None
         for rows in _batches(reading.rows):
             total["read"] += len(rows)
-            bad += [(row.id, row.rejected) for row in rows if row.rejected is not None]
+            if total["read"] > MAX_ROWS:
+                raise InputError(f"{file}: holds more than {MAX_ROWS:,} rows: split it")
             good = [row for row in rows if row.rejected is None]
             total["stored"] += len(good)
+            if len(good) < len(rows) and len(bad) < SHOWN:
+                bad += [(row.id, row.rejected) for row in rows if row.rejected is not None]
+                del bad[SHOWN:]
             facts = [twins.mark(row) if twins else row.reported for row in good]
             total["values"] += writer.add_reported(connection, key, itertools.chain(*facts))
             scores = [s.row(model_name(s.model, aliases)) for row in good for s in row.scores]
@@ -110,24 +115,26 @@ def _store(
                 writer.insert_new(connection, schema.capability, scores) if scores else 0
             )
         if not total["stored"]:
-            raise InputError(_nothing(file, name, bad))
+            raise InputError(_nothing(file, name, total["read"], bad))
         if not known:
             connection.execute(
                 update(schema.source).where(schema.source.c.key == key).values(
-                    rows_read=total["read"], rows_stored=total["stored"], rows_rejected=len(bad)
+                    rows_read=total["read"], rows_stored=total["stored"],
+                    rows_rejected=total["read"] - total["stored"],
                 )
             )  # fmt: skip
         flagged = _flagged(connection, key)
     return ImportReport(
         str(file), name, reading.tool, reading.tool_version, terms, total["read"], total["stored"],
-        len(bad), total["values"], total["scores"], flagged, tuple(bad[:SHOWN]), reading.notes,
+        total["read"] - total["stored"], total["values"], total["scores"], flagged, tuple(bad),
+        reading.notes,
     )  # fmt: skip
 
 
-def _nothing(file: Path, name: str, bad: list[tuple[str, str]]) -> str:
+def _nothing(file: Path, name: str, read: int, bad: list[tuple[str, str]]) -> str:
     if not bad:
         return f"{file}: holds no row that the reader {name} knows"
-    return f"{file}: none of its {len(bad)} rows can be used; row {bad[0][0][:40]}: {bad[0][1]}"
+    return f"{file}: none of its {read:,} rows can be used; row {bad[0][0][:40]}: {bad[0][1]}"
 
 
 def _hash(file: Path) -> str:

@@ -116,7 +116,10 @@ class Score:
 
 
 #: metrics of which less is better
-LOWER_IS_BETTER = {"perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "ppl"}
+LOWER_IS_BETTER = {
+    "perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "ppl", "brier_score",
+    "ter", "wer", "nll", "ece", "mse", "mae", "rmse",
+}  # fmt: skip
 
 
 def higher_is_better(metric: str) -> bool:

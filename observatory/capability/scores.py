@@ -114,8 +114,12 @@ def on_lane(
 
 
 def scored(row: Mapping[str, Any]) -> Scored:
-    """A row of `capability` as it stands on an axis: 90 % bounds from its own bounds or stderr."""
-    up = higher_is_better(row["metric"])
+    """A row of `capability` as it stands on an axis: 90 % bounds from its own bounds or stderr.
+
+    Which way a metric counts is what its file says, else what its name says.
+    """
+    said = (row.get("extra") or {}).get("higher_is_better")
+    up = higher_is_better(row["metric"]) if said is None else bool(said)
     low, high = row.get("ci_low"), row.get("ci_high")
     if (low is None or high is None) and row.get("stderr"):
         low, high = (row["score"] + sign * Z90 * row["stderr"] for sign in (-1, 1))

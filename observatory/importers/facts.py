@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from observatory.importers.reading import RowError
+from observatory.importers.reading import MAX_INTEGER, RowError
 from observatory.records import Reported
 
 MS, US, NS = 1e-3, 1e-6, 1e-9
@@ -63,7 +64,16 @@ class Common:
         reason: str | None = None,
         phase: str | None = None,
     ) -> Reported:
-        """One value of this row. Boundary and method are kept for energy and power alone."""
+        """One value of this row. Boundary and method are kept for energy and power alone.
+
+        Raises RowError for a number that no store holds: what a reader computes from good numbers
+        (watts over a rate, devices of a product) may still overflow.
+        """
+        if not math.isfinite(value or 0.0) or not math.isfinite(std or 0.0):
+            raise RowError(f"{quantity} is {value}, its spread {std}: not finite numbers")
+        for name, count in (("device_count", self.device_count), ("n", self.n)):
+            if count is not None and abs(count) > MAX_INTEGER:
+                raise RowError(f"{name} is {float(count):g}, not a whole number")
         joules = quantity.startswith(("energy", "power"))
         return Reported(
             self.row, self.model_name, phase or self.phase, quantity, value, unit_of(quantity),

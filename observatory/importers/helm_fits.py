@@ -6,6 +6,7 @@ for black-box APIs also `overhead`. Times are s, rounded to 1 ms by its authors.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from observatory.records import Reported
 
 TOOL, URL = "helm-fits", "https://github.com/stanford-crfm/helm-efficiency"
 BETA, ALPHA, OVERHEAD = "tpot_s", "ttft_s", "overhead_s"
+_LENGTH = re.compile(r"[1-9][0-9]{0,11}")
 _STEP, _TABLE = "runtime_per_output_token", "runtime_for_prompt_tokens"
 
 
@@ -62,17 +64,17 @@ def _row(key: str, raw: Any) -> Row:
 
 def _alphas(name: str, table: Mapping[str, Any]) -> Iterator[Reported]:
     for prompt in table:
-        if not str(prompt).isdigit() or int(prompt) < 1:
-            raise RowError(f"{prompt!r} is no number of prompt tokens")
+        if not _LENGTH.fullmatch(prompt):
+            raise RowError(f"{prompt[:20]!r} is no number of prompt tokens")
         common = Common(
             row=f"{name} p={prompt}", model_name=name, phase="prefill", backend="published-2023",
             prompt_tokens=float(prompt), output_tokens=1.0, batch=1.0,
         )  # fmt: skip
-        yield common.fact(ALPHA, _positive(table, str(prompt)))
+        yield common.fact(ALPHA, _positive(table, prompt))
 
 
 def _positive(raw: Mapping[str, Any], name: str) -> float:
     value = number(raw, name)
     if value is None or not value > 0:
-        raise RowError(f"{name} is {raw.get(name)!r}, not a positive time")
+        raise RowError(f"{name} is {value}, not a positive time")
     return value

@@ -17,7 +17,7 @@ from typing import Any
 
 from observatory.errors import InputError
 from observatory.importers.facts import Common
-from observatory.importers.reading import Reading, Row, head, lines
+from observatory.importers.reading import Reading, Row, each, extras, head, lines
 from observatory.records import Reported
 
 TOOL = "helm-efficiency"
@@ -26,9 +26,11 @@ URL = "https://github.com/stanford-crfm/helm-efficiency"
 ITERATIONS = 50  # of each point, after 10 that were discarded; see the paper's appendix
 _ARGUMENT = re.compile(r"^\s+(\w+) \.{2,} (.+?)\s*$")
 _POINT = re.compile(
-    r"^Runtime for \{'num_input_tokens': (\d+), 'num_output_tokens': (\d+)\}: "
-    r"(\d+\.\d+) seconds \+- (\d+\.\d+)\s*$"
+    r"^Runtime for \{'num_input_tokens': (\d{1,12}), 'num_output_tokens': (\d{1,12})\}: "
+    r"(\d{1,12}\.\d{1,20}) seconds \+- (\d{1,12}\.\d{1,20})\s*$",
+    re.ASCII,
 )
+_WHOLE = re.compile(r"[0-9]{1,12}")
 _NEEDED = ("num_layers", "hidden_size", "num_attention_heads")
 _SHAPE = (*_NEEDED, "ffn_hidden_size", "tensor_model_parallel_size",
           "pipeline_model_parallel_size", "world_size", "micro_batch_size",
@@ -64,7 +66,7 @@ class Launch:
     def whole(self, name: str) -> int | None:
         """An argument as an integer; None where it is absent or `None`."""
         value = self.arguments.get(name, "")
-        return int(value) if value.isdigit() else None
+        return int(value) if _WHOLE.fullmatch(value) else None
 
     @property
     def missing(self) -> str | None:
@@ -100,7 +102,7 @@ def parse(path: Path, layer_scale: float = 1.0) -> ParsedLog:
 
     Raises InputError where the file cannot be read or holds no point, or the scale is not positive.
     """
-    if not layer_scale > 0:
+    if not 0 < layer_scale < float("inf"):
         raise InputError(f"layer scale {layer_scale}: must be positive")
     launches: dict[tuple[str, ...], Launch] = {}
     broken: list[tuple[int, str]] = []
@@ -156,16 +158,20 @@ def read(path: Path, layer_scale: float = 1.0) -> Reading:
 def _rows(path: Path, parsed: ParsedLog, layer_scale: float) -> Iterator[Row]:
     for number, reason in parsed.broken:
         yield Row(f"line {number}", rejected=f"line {number} {reason}")
-    for launch in parsed.launches:
-        for point in launch.points.values():
-            key = f"line {point.line}"
-            yield Row(key, (_fact(path, launch, point, key, layer_scale),))
+    points = (
+        (f"line {point.line}", (launch, point))
+        for launch in parsed.launches
+        for point in launch.points.values()
+    )
+
+    def row(key: str, found: tuple[Launch, LogPoint]) -> Row:
+        return Row(key, (_fact(path, *found, key, layer_scale),))
+
+    yield from each(points, row)
 
 
 def _fact(path: Path, launch: Launch, point: LogPoint, key: str, layer_scale: float) -> Reported:
-    extra: dict[str, Any] = {
-        name: launch.arguments[name] for name in _SHAPE if name in launch.arguments
-    }
+    extra = extras(launch.arguments, _SHAPE)
     extra |= {"file": path.name, "resolution_s": point.resolution_s * layer_scale}
     if layer_scale != 1:
         extra |= {"layer_scale": layer_scale, "profiled_layers": launch.whole("num_layers")}

@@ -20,9 +20,11 @@ from observatory.importers.reading import (
     RowError,
     clean,
     each,
+    extras,
     head,
     json_value,
     mapping,
+    name_of,
     number,
     words,
 )
@@ -83,9 +85,9 @@ class _Run:
     def row(self, task: str, raw: Any) -> Row:
         """Every metric of a task."""
         raw = mapping(raw, f"results of {task[:60]}")
-        if self.model is None or clean(task) is None or not task:
-            raise RowError("names no model or task")
-        scores = tuple(self._scores(clean(task) or "", raw))
+        if self.model is None:
+            raise RowError("names no model")
+        scores = tuple(self._scores(name_of({"task": task}, "task"), raw))
         if not scores:
             raise RowError("holds no metric")
         return Row(task, scores=scores)
@@ -96,8 +98,9 @@ class _Run:
             if key in NO_METRIC or metric.endswith("_stderr") or isinstance(raw[key], dict):
                 continue
             value = number(raw, key)
-            if value is None or clean(metric) is None:
+            if value is None:
                 continue
+            metric = name_of({"metric": metric}, "metric")
             unit = self._unit(metric, value)
             error = f"{metric}_stderr,{filtered}" if filtered else f"{metric}_stderr"
             stderr = number(raw, error)
@@ -106,7 +109,7 @@ class _Run:
             yield Score(
                 self.model or "", self._lane(task, metric, filtered), value, unit,
                 self.source, OWN, stderr, date=self.date,
-                extra=self._extra(task),
+                extra=self._extra(task, metric),
             )  # fmt: skip
 
     def _unit(self, metric: str, value: float) -> str:
@@ -128,11 +131,14 @@ class _Run:
             chat_template=self.chat, precision=self.precision,
         )  # fmt: skip
 
-    def _extra(self, task: str) -> dict[str, Any]:
+    def _extra(self, task: str, metric: str) -> dict[str, Any]:
+        """Whether the task is a group, its items, and which way the file says the metric counts."""
         groups = _object(self.content, "group_subtasks") or _object(self.content, "groups")
         samples = _object(_object(self.content, "n-samples"), task).get("effective")
         made: dict[str, Any] = {"group": True} if task in groups else {}
-        return made | ({"n": samples} if isinstance(samples, int) else {})
+        up = _object(_object(self.content, "higher_is_better"), task).get(metric)
+        made |= {"higher_is_better": up} if isinstance(up, bool) else {}
+        return made | extras({"n": samples}, ("n",))
 
 
 def _object(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any
 from observatory.capability.lanes import Lane, Score
 from observatory.errors import InputError
 from observatory.importers.lm_eval import OWN, TOOL, URL
-from observatory.importers.reading import Reading, Row, head, lines, parse_json
+from observatory.importers.reading import Reading, Row, head, lines, name_of, parse_json, words
 
 _NAME = re.compile(r"^samples_(?P<task>.+?)(_\d{4}-\d\d-\d\dT.*)?\.jsonl(\.gz)?$")
 METRICS = ("acc", "acc_norm", "exact_match", "pass@1", "f1", "em", "mc1", "mc2")
@@ -31,14 +31,15 @@ def sniff(path: Path) -> bool:
 def read(path: Path) -> Reading:
     """One row for the file. Raises InputError where it is unreadable or a line is no object."""
     found = _NAME.match(path.name)
-    task = found["task"] if found else path.stem
+    task = name_of({"task": found["task"] if found else path.stem}, "task")
     sums: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
     for i, line in enumerate(lines(path), 1):
         if line.strip():
             _add(sums, parse_json(line, f"{path} line {i}"), path, i)
     if not sums:
         raise InputError(f"{path}: no item with a known metric ({', '.join(METRICS)})")
-    model = path.resolve().parent.name.replace("__", "/", 1) or "unnamed"
+    folder = path.resolve().parent.name.replace("__", "/", 1)
+    model = words({"folder": folder}, "folder") or "unnamed"
     scores = []
     for (metric, filtered), (n, total, squares) in sorted(sums.items()):
         mean = total / n

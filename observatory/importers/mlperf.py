@@ -19,7 +19,6 @@ from observatory.importers.reading import (
     Reading,
     Row,
     RowError,
-    clean,
     each,
     extras,
     head,
@@ -27,6 +26,7 @@ from observatory.importers.reading import (
     mapping,
     name_of,
     number,
+    shown,
     whole,
     words,
 )
@@ -56,7 +56,7 @@ def read(path: Path) -> Reading:
     if not isinstance(content, list):
         raise InputError(f"{path}: no list of submissions: not an MLPerf summary")
     first = content[0] if content and isinstance(content[0], dict) else {}
-    version = clean(str(first.get("version"))) if first.get("version") else None
+    version = shown(str(first["version"])) if first.get("version") else None
     rows = each(_with_twins(content), lambda key, raw: _row(key, *raw))
     return Reading(TOOL, rows, version, LICENCE, URL.format(version=version), {"notice": NOTICE})
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from observatory.errors import InputError
 from observatory.importers.facts import Common
 from observatory.importers.mlperf import NOTICE
-from observatory.importers.reading import Reading, Row, clean, head, lines, text
+from observatory.importers.reading import Reading, Row, head, lines, name_of, text, words
 from observatory.records import Reported
 from observatory.statistics import median
 
@@ -117,7 +117,7 @@ def _facts(
     log: str,
 ) -> tuple[Reported, ...]:
     found = _FOLDER.match(path.resolve().parent.name)
-    system = (clean(found[2]) or "")[:200] if found else None
+    system = words({"system": found[2]}, "system") if found else None
     mean, seconds = sum(watts) / len(watts), (end - begin).total_seconds()
     tokens = _logged(log, "result_completed_tokens_per_second") or _logged(
         log, "result_tokens_per_second"
@@ -125,7 +125,7 @@ def _facts(
     idle = [w for t, w in zip(trace.at, trace.watts, strict=True) if t < begin]
     common = Common(
         row="0",
-        model_name=(clean(found[3]) if found else None) or path.resolve().parent.name or "unnamed",
+        model_name=name_of({"folder": found[3] if found else path.resolve().parent.name}, "folder"),
         phase="serving",
         device_kind=system,
         boundary="wall",

@@ -14,7 +14,6 @@ from observatory.importers.facts import MB, Common
 from observatory.importers.reading import (
     Reading,
     Row,
-    clean,
     csv_rows,
     each,
     extras,
@@ -47,8 +46,8 @@ def read(path: Path) -> Reading:
 def _gpus(raw: Any, name: str) -> tuple[str | None, int | None]:
     """('NVIDIA A100', 1) from the text `['NVIDIA A100']`: split, never evaluated."""
     listed = [part.strip(" '\"") for part in str(raw.get(name) or "").strip("[] ").split(",")]
-    kinds = [made for part in listed if (made := clean(part))]
-    return (kinds[0][:200], len(kinds)) if kinds else (None, None)
+    kinds = [made for part in listed if (made := words({name: part}, name))]
+    return (kinds[0], len(kinds)) if kinds else (None, None)
 
 
 def _common(key: str, raw: Any, columns: dict[str, str], experiment: str) -> Common:

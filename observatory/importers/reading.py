@@ -67,13 +67,18 @@ class Reading:
 
 
 def head(path: Path) -> str:
-    """The first 64 KiB as text, for sniffing; '' where they are no text. Raises nothing."""
+    """The first 64 KiB as text, for sniffing; '' where they are no text. Raises nothing.
+
+    Only a plain file is opened: a pipe would wait for a writer for ever.
+    """
     try:
+        if not path.is_file():
+            return ""
         with path.open("rb") as stream:
             raw = stream.read(HEAD_BYTES)
             if raw.startswith(_GZIP):
                 raw = zlib.decompressobj(31).decompress(raw, HEAD_BYTES)
-    except (OSError, zlib.error):
+    except (OSError, ValueError, zlib.error):
         return ""
     if b"\x00" in raw:
         return ""
@@ -155,12 +160,13 @@ def _checked_size(path: Path, limit: int) -> bool:
     """Whether the file is gzipped. Raises InputError for what is no plain file or too large."""
     try:
         if not path.is_file():
-            raise InputError(f"{path}: no such file" if not path.exists() else f"{path}: no file")
+            there = "no file but a folder, pipe or device" if path.exists() else "no such file"
+            raise InputError(f"{path}: {there}")
         size = path.stat().st_size
         with path.open("rb") as stream:
             start = stream.read(16)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}: {getattr(error, 'strerror', error)}") from None
     for magic, what in _MAGIC.items():
         if start.startswith(magic):
             raise InputError(f"{path}: is {what}: unpack or export it, and import text files")
@@ -168,7 +174,44 @@ def _checked_size(path: Path, limit: int) -> bool:
         raise InputError(f"{path}: {size >> 20} MiB is more than the {limit >> 20} MiB allowed")
     if size == 0:
         raise InputError(f"{path}: is empty")
-    return start.startswith(_GZIP)
+    packed = start.startswith(_GZIP)
+    if packed:
+        _checked_unpacked(path, limit)
+    return packed
+
+
+def _checked_unpacked(path: Path, limit: int) -> None:
+    """Unpack to nowhere first: a bomb is refused before its first row is read, and a broken archive
+    before its last. Raises InputError."""
+    total = 0
+    try:
+        with gzip.open(path, "rb") as stream:
+            while block := stream.read(2**20):
+                total += len(block)
+                if total > limit:
+                    raise InputError(f"{path}: unpacks to more than {limit >> 20} MiB: refused")
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be unpacked ({error})") from None
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def unknown(path: Path) -> InputError:
+    """What to say of a file that no reader knows: what is wrong with it, where that can be told."""
+    start = head(path).lstrip()
+    try:
+        _checked_size(path, MAX_JSON_BYTES if start.startswith(("{", "[")) else MAX_TEXT_BYTES)
+        with path.open("rb") as stream:
+            raw = stream.read(HEAD_BYTES)
+    except InputError as error:
+        return error
+    except OSError as error:
+        return InputError(f"cannot read {path}: {error.strerror or error}")
+    if b"\x00" in raw and not raw.startswith(_GZIP):
+        return InputError(f"{path}: has NUL bytes: this is no UTF-8 text file")
+    return InputError(
+        f"{path}: no reader knows this file: name its source; `observatory import --list` has them"
+    )
 
 
 def json_value(path: Path, limit: int = MAX_JSON_BYTES) -> Any:
@@ -205,10 +248,11 @@ def csv_rows(path: Path, required: Iterable[str] = ()) -> Iterator[tuple[str, di
         names = [name.strip() for name in next(reader, [])]
         repeated = {n for n in names if n and names.count(n) > 1}
         if repeated:
-            raise InputError(f"{path}: column {sorted(repeated)[0]!r} appears twice")
+            raise InputError(f"{path}: column {shown(sorted(repeated)[0])!r} appears twice")
         missing = [name for name in required if name not in names]
         if missing:
-            raise InputError(f"{path}: no column {missing[0]!r}; it has {', '.join(names[:12])}")
+            has = shown(", ".join(names[:12]))
+            raise InputError(f"{path}: no column {missing[0]!r}; it has {has}")
         for cells in reader:
             if not any(cells):
                 continue
@@ -226,7 +270,13 @@ def each(items: Iterable[tuple[str, Any]], make: Callable[[str, Any], Row]) -> I
                 raise RowError("has another number of cells than the header, or none")
             yield make(key, raw)
         except RowError as error:
-            yield Row(key, rejected=str(error))
+            yield Row(shown(key), rejected=shown(str(error)))
+
+
+def shown(value: str) -> str:
+    """Text of a stranger's file as a message may hold it: one line, no control characters."""
+    made = clean(value[:MAX_TEXT_CHARS].encode("utf-8", "replace").decode())
+    return made or "?"
 
 
 def mapping(value: Any, what: str) -> Mapping[str, Any]:
@@ -331,13 +381,18 @@ def clean(value: str) -> str | None:
 
 
 def extras(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """Other facts of a row worth keeping: short text, finite numbers and flags, as they are."""
+    """Other facts of a row worth keeping: short text, finite numbers and flags, as they are.
+
+    Raises RowError for text that a spreadsheet would run as a formula.
+    """
     kept: dict[str, Any] = {}
     for name in names:
         value = row.get(name)
         if isinstance(value, str):
             made = clean(value)
             value = made[:MAX_TEXT_CHARS] if made else None
+            if value is not None and _FORMULA.match(value):
+                raise RowError(f"{name} {value[:20]!r} would run as a formula in a spreadsheet")
         elif (isinstance(value, float) and not math.isfinite(value)) or (
             isinstance(value, int) and abs(value) > MAX_INTEGER
         ):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from observatory.errors import InputError, UnknownNameError
-from observatory.importers.reading import Reading
+from observatory.importers.reading import Reading, RowError, shown, unknown
 
 #: name on the command line -> (module, what it reads); sniffed in this order, generic last
 READERS: dict[str, tuple[str, str]] = {
@@ -65,15 +65,18 @@ def read(path: Path, source: str | None = None, **options: Any) -> tuple[str, Re
 
     Raises InputError where no reader knows the file, or its reader not the option.
     """
+    if str(path.absolute()) != str(path.absolute()).encode("utf-8", "replace").decode():
+        raise InputError(f"{shown(str(path))}: its name is not UTF-8: rename it")
     name = source or sniff(path)
     if name is None:
-        if not path.is_file():
-            raise InputError(f"{path}: no such file")
-        raise InputError(f"{path}: no reader knows this file: name its source, or see --help")
+        raise unknown(path)
     found = reader(name)
     given = {option: value for option, value in options.items() if value is not None}
     for option in given:
         if option not in getattr(found, "OPTIONS", ()):
             flag = f"--{option.replace('_', '-')}"
             raise InputError(f"{path}: {flag} means nothing to the reader {name}")
-    return name, found.read(path, **given)
+    try:
+        return name, found.read(path, **given)
+    except RowError as error:  # of what the whole file shares
+        raise InputError(f"{path}: {shown(str(error))}") from None

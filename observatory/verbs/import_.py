@@ -69,6 +69,9 @@ def command(
     skipped: list[str] = []
     for path, explicit in _walk(files):
         _one(path, explicit, source, db, table, licence, layer_scale, reports, errors, skipped)
+    if skipped and not reports and not errors and not scores:
+        some = "no file is of a form that a reader knows: `observatory import --list` has them"
+        raise InputError(f"{', '.join(map(str, files))}: of {len(skipped):,} {some}")
     added = _scores(db) if scores else None
     if json_:
         options.print_json({
@@ -130,6 +133,7 @@ def _one(
     skipped: list[str],
 ) -> None:
     from observatory.importers import registry
+    from observatory.importers.reading import shown
     from observatory.importing import import_file
 
     if not explicit and source is None and registry.sniff(path) is None:
@@ -138,7 +142,7 @@ def _one(
     try:
         reports.append(import_file(db, path, source, aliases, licence, layer_scale))
     except InputError as error:
-        errors.append(" ".join(str(error).split()))
+        errors.append(shown(str(error)))
 
 
 def _scores(db: str) -> int:
