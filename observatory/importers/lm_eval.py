@@ -87,12 +87,13 @@ class _Run:
         raw = mapping(raw, f"results of {task[:60]}")
         if self.model is None:
             raise RowError("names no model")
-        scores = tuple(self._scores(name_of({"task": task}, "task"), raw))
+        name = name_of({"task": task}, "task")
+        scores = tuple(self._scores(task, name, raw))
         if not scores:
             raise RowError("holds no metric")
-        return Row(task, scores=scores)
+        return Row(name, scores=scores)
 
-    def _scores(self, task: str, raw: Mapping[str, Any]) -> Iterator[Score]:
+    def _scores(self, task: str, name: str, raw: Mapping[str, Any]) -> Iterator[Score]:
         for key in raw:
             metric, _, filtered = key.partition(",")
             if key in NO_METRIC or metric.endswith("_stderr") or isinstance(raw[key], dict):
@@ -107,7 +108,7 @@ class _Run:
             if stderr is not None and stderr < 0:
                 raise RowError(f"{error} is negative")
             yield Score(
-                self.model or "", self._lane(task, metric, filtered), value, unit,
+                self.model or "", self._lane(task, name, metric, filtered), value, unit,
                 self.source, OWN, stderr, date=self.date,
                 extra=self._extra(task, metric),
             )  # fmt: skip
@@ -119,14 +120,14 @@ class _Run:
             return "perplexity" if "perplexity" in metric or metric == "ppl" else metric
         return "fraction" if 0 <= value <= 1 else "points"
 
-    def _lane(self, task: str, metric: str, filtered: str) -> Lane:
+    def _lane(self, task: str, name: str, metric: str, filtered: str) -> Lane:
         shots = _object(self.content, "n-shot").get(task)
         version = _object(self.content, "versions").get(task)
         if shots is None:
             shots = _object(self.content, "config").get("num_fewshot")
         harness = f"lm-eval-{self.version or '?'}"
         return Lane(
-            task, metric, None if shots is None else f"{shots}"[:20], harness,
+            name, metric, None if shots is None else f"{shots}"[:20], harness,
             "harness-run", None if version is None else f"{version}"[:20], filtered or None,
             chat_template=self.chat, precision=self.precision,
         )  # fmt: skip
