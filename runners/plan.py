@@ -14,8 +14,10 @@ from typing import Any
 from observatory.errors import InputError
 from observatory.records import Phase, Workload, content_hash
 
-#: The tiny prefill that is measured at the start and at the end of every process (METHOD §3.11).
-ANCHOR_PROMPT_TOKENS = 16
+#: (prompt, batch) of the small prefill that is measured at the start and at the end of every process
+#: (METHOD §3.11), by kind of device. On a GPU 16 tokens time the host, not the device: on an H100
+#: their windows spread from 11 to 22 ms within a minute in which decode steps stood still to 0.01 %.
+ANCHORS = {"cpu": (16, 1), "cuda": (512, 16)}
 
 #: Prompt, output, context and batch sizes above this are typing errors, not workloads.
 LARGEST_SIZE = 10_000_000
@@ -179,9 +181,10 @@ def idle_points(first: bool) -> list[Point]:
     return [Point(Phase.IDLE, nothing, "idle", "idle empty"), *points] if first else points
 
 
-def anchor_points() -> list[Point]:
-    """The fixed tiny workload, once at the start and once at the end of a process."""
-    work = Workload.prefill(ANCHOR_PROMPT_TOKENS)
+def anchor_points(device_kind: str) -> list[Point]:
+    """The fixed small workload, once at the start and once at the end of a process: one that keeps
+    a device of this kind (`cpu`, `cuda`) busy, so that a drift of the device shows."""
+    work = Workload.prefill(*ANCHORS[device_kind])
     return [Point(Phase.ANCHOR, work, "anchor", f"anchor {when}") for when in ("start", "end")]
 
 

@@ -140,12 +140,15 @@ def iterations_for(target_s: float, pass_s: Sequence[float]) -> int:
     return max(1, min(MOST_ITERATIONS, math.ceil(1.05 * target_s / each_s)))
 
 
-def enough(windows: Sequence[Window], profile: Profile) -> bool:
+def enough(windows: Sequence[Window], profile: Profile, phase: str = Phase.PREFILL) -> bool:
     """Whether a process has measured a point often enough: the profile's least count, then until
-    the 95 % interval of runtime (and of measured energy) per iteration is narrow enough."""
+    the 95 % interval of runtime (and of measured energy) per iteration is narrow enough. An anchor
+    shows drift by its median: the least count is enough."""
     if len(windows) < profile.min_windows:
         return False
     if len(windows) >= profile.max_windows or profile.half_width_rel is None:
+        return True
+    if phase == Phase.ANCHOR:
         return True
     series = [[w.duration_s / w.iterations for w in windows]]
     energy = [w.energy.total_j for w in windows if w.energy.provenance == "measured"]
@@ -272,7 +275,11 @@ class Protocol:
         heating_s = 0.0
         for index in itertools.count(first):
             window = self._window(process, prepared, iterations)
-            rising = heating_s < MOST_HEATING_S and is_heating(window, self.profile)
+            rising = (
+                point.phase != Phase.ANCHOR
+                and heating_s < MOST_HEATING_S
+                and is_heating(window, self.profile)
+            )
             window = replace(
                 window, process_index=process_index, window_index=index, window_target_s=target_s,
                 flags=(*window.flags, "temperature_rising") if rising else window.flags,
@@ -283,7 +290,11 @@ class Protocol:
                 continue
             done.append(window)
             full = [w for w in done if w.duration_s >= target_s]
-            if self.shortened() or enough(full, self.profile) or len(done) >= self._most():
+            if (
+                self.shortened()
+                or enough(full, self.profile, point.phase)
+                or len(done) >= self._most()
+            ):
                 return
             fastest_s = min(w.duration_s / w.iterations for w in done)
             iterations = max(iterations, iterations_for(target_s, [fastest_s]))

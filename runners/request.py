@@ -173,7 +173,7 @@ def _target(
         compile_mode=one.compile_mode,
         kv_cache=one.kv_cache,
         threads=(one.threads or threads) if device.kind == "cpu" else None,
-        points=(*idle_points(first), *anchor_points(), *work),
+        points=(*idle_points(first), *anchor_points(device.kind), *work),
         candidates=tuple(candidates),
     )
 

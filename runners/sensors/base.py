@@ -32,10 +32,9 @@ class Parts(Flag):
     """What of a sample is wanted. Reading an energy counter can be much dearer than all the rest:
     4.3 ms of CPU time on an H100 (driver 580), against 0.3 ms."""
 
-    COUNTERS = auto()  #: the energy counters of the used components
+    COUNTERS = auto()  #: the energy counters; by themselves those of the used components alone
     STATE = auto()  #: power, temperature, clocks, …: whatever is cheap
-    NEIGHBOURS = auto()  #: the energy counters of the components that are not used
-    ALL = COUNTERS | STATE | NEIGHBOURS
+    ALL = COUNTERS | STATE
 
 
 class SensorError(Exception):

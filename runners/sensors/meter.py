@@ -252,7 +252,7 @@ class SampledMeter:
         due = counted = self._clock.now_ns()
         while not self._stop.is_set():
             wanted = self._clock.now_ns() >= counted
-            parts = Parts.STATE | Parts.COUNTERS if wanted else Parts.STATE
+            parts = Parts.ALL if wanted else Parts.STATE
             try:
                 self.sample(parts)
             except Exception as error:  # noqa: BLE001 - a thread's edge: a bug becomes a reason

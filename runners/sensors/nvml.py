@@ -64,7 +64,7 @@ class NvmlSensor:
             raise
 
     def read(self, parts: Parts = Parts.ALL) -> Sample:
-        """All devices now, or the parts that are wanted.
+        """All devices now, or the parts that are wanted; counters alone are those of the used ones.
 
         Raises SensorError where a used device is lost. Time is taken in the middle of reading the
         used devices' counters.
@@ -79,7 +79,7 @@ class NvmlSensor:
                 put(draft.power_w, gpu.component, gpu.power_w())
                 gpu.state(draft)
                 continue
-            if Parts.NEIGHBOURS in parts:
+            if Parts.COUNTERS in parts:
                 _count(gpu, draft, used=False)
             _power_of_neighbour(gpu, draft)
         return draft.freeze(t_ns)

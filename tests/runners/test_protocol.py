@@ -234,6 +234,9 @@ def test_an_anchor_shows_time_in_short_windows() -> None:
     anchor = Point(Phase.ANCHOR, Workload.prefill(8), "anchor")
     made = list(protocol("standard", Ticking()).windows(Scripted([0.1]), anchor, 0))
     assert all(w.window_target_s == 1.0 for w in made)  # 20 ticks of 50 ms, not 10 s
+    assert len(made) == 3
+    jumpy = list(protocol("standard", Heating(9)).windows(Scripted([0.1, 0.2, 0.1]), anchor, 0))
+    assert len(jumpy) == 3  # neither to a narrow interval nor until the device is warm
     assert protocol("standard", Ticking()).target_s(POINT) == 10.0
 
 

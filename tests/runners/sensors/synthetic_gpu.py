@@ -84,9 +84,9 @@ class SyntheticSensor:
             raise self.error
         energy = {n: self.counter_j(p, t_s) for n, p in self.power.items()}
         now = self.clock.now_ns()
-        used = self.used if Parts.COUNTERS in parts else ()
-        others = self.power.keys() - self.used if Parts.NEIGHBOURS in parts else ()
-        counted = {n: energy[n] for n in (*used, *others) if self.has_counter}
+        named = self.power if Parts.STATE in parts else self.used
+        there = self.has_counter and Parts.COUNTERS in parts
+        counted = {n: energy[n] for n in named if there}
         if Parts.STATE not in parts:
             return Sample(now, energy_j=counted)
         return Sample(

@@ -400,8 +400,7 @@ def test_sparse_counters_cover_an_edge_that_lies_far_from_its_mark(delay_s):
     sensor = SyntheticSensor(clock, {"gpu:0": Power([(0.0, 60.0), (4.0, 300.0), (14.1, 60.0)])})
     meter = SampledMeter(sensor, sensor.open(), clock=clock, thread=False)
     turns = itertools.count()
-    seldom = Parts.STATE | Parts.COUNTERS
-    clock.every(0.1, lambda: meter.sample(Parts.STATE if next(turns) % 20 else seldom))
+    clock.every(0.1, lambda: meter.sample(Parts.STATE if next(turns) % 20 else Parts.ALL))
     meter.start()
     clock.sleep(4.1 - delay_s)
     reading, _, _ = window(meter, clock, 9.9, delay_s)
