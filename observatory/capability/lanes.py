@@ -61,8 +61,8 @@ class Lane:
 
 
 def slug(value: str) -> str:
-    """`value` as one part of a lane: lower case, no blanks, no slashes."""
-    made = re.sub(r"[^a-z0-9.?@+_=-]+", "-", value.strip().lower()).strip("-")
+    """`value` as one part of a lane: lower case, no blanks, no slashes, no spreadsheet formula."""
+    made = re.sub(r"[^a-z0-9.?@+_=-]+", "-", value.strip().lower()).strip("-").lstrip("=@+-")
     return made or UNKNOWN
 
 

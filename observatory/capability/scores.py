@@ -105,9 +105,14 @@ def on_lane(
     if pattern in axes and not mix:
         axes, fitting = [pattern], [r for r in fitting if axis_of(r["lane"]) == pattern]
     if len(axes) > 1 and not mix:
-        some = "; ".join(axes[:4]) + ("; …" if len(axes) > 4 else "")
+        models = {axis: set[str]() for axis in axes}
+        for row in fitting:
+            models[axis_of(row["lane"])].add(row["model_name"])
+        axes.sort(key=lambda axis: (-len(models[axis]), axis))
+        some = "; ".join(axes[:3]) + ("; …" if len(axes) > 3 else "")
         raise InputError(
-            f"{pattern!r} names {len(axes)} lanes, which do not share an axis: {some}. "
+            f"{pattern!r} names {len(axes)} lanes, which do not share an axis, most models "
+            f"first: {some}. "
             "Name one in full, or say --mix-lanes and see them marked"
         )
     return [scored(row) for row in fitting], axes

@@ -99,8 +99,8 @@ def _capacity(found: BreakEven | None) -> str | None:
 
 
 def _volume(found: BreakEven | None) -> str | None:
-    if found is None:
-        return None
+    if found is None or (found.alternative is None and found.requests_per_h is None):
+        return None  # an unknown price is not a provider that is cheaper at any volume
     ends = [found.low_per_h, found.high_per_h]
     if found.alternative is not None and any(e is not None for e in ends):
         low, high = ("never" if e is None else significant(e) for e in ends)

@@ -34,6 +34,7 @@ def test_a_lane_states_its_protocol_and_what_it_does_not_know() -> None:
     assert axis_of(lane.key) == lane.axis == lane.key.removesuffix("/precision=int4")
     assert Lane("arc", "accuracy").key == "arc/accuracy/?/?/?"
     assert slug("  A/b (C)  ") == "a-b-c"
+    assert Lane('"=1+1"', "@x").key == "1+1/x/?/?/?"  # a spreadsheet would run it
 
 
 def test_patterns_match_whole_parts_only() -> None:
@@ -158,3 +159,14 @@ def test_an_axis_named_in_full_is_that_one_though_others_begin_with_it() -> None
     with pytest.raises(InputError, match="2 lanes"):
         on_lane(rows, "eci/acc")
     assert len(on_lane(rows, "eci/acc/?/?/epoch", mix=True)[0]) == 2
+
+
+def test_lanes_of_most_models_are_named_first() -> None:
+    """A pattern that names a hundred lanes is refused with those that are of use."""
+    rows = [
+        {"model_name": model, "lane": lane, "metric": "acc", "score": 0.5}
+        for lane, models in (("b/acc/1-shot/h/a", "xx"), ("b/acc/1-shot/h/z", "xyz"))
+        for model in models
+    ]
+    with pytest.raises(InputError, match=r"2 lanes.*first: b/acc/1-shot/h/z; b/acc/1-shot/h/a\. "):
+        on_lane(rows, "b")

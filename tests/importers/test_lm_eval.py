@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from observatory.capability.scores import scored
 from observatory.importers import registry
 from observatory.importing import import_file
-from observatory.store import schema
+from observatory.store import reader, schema
 from observatory.store.database import open_read_only
 
 
@@ -126,3 +127,18 @@ def test_prices_of_zero_are_unknown(reference: Path) -> None:
     unknown = [fact for fact in facts if fact.value is None]
     assert unknown and all(fact.reason for fact in unknown)
     assert {"0 upstream means unknown, not free"} <= {fact.reason for fact in unknown}
+
+
+def test_which_way_a_metric_counts_is_what_the_file_says(tmp_path: Path) -> None:
+    """A Brier score of 0.2 is better than one of 0.3, whatever its name tells a reader."""
+    path = tmp_path / "r.json"
+    raw = {
+        "results": {"t": {"own_loss,none": 0.3, "acc,none": 0.5, "brier_score,none": 0.2}},
+        "higher_is_better": {"t": {"own_loss": False, "acc": True}},
+        "model_name": "m",
+    }
+    path.write_text(json.dumps(raw))
+    import_file(tmp_path / "x.db", path)
+    with open_read_only(tmp_path / "x.db").connect() as connection:
+        made = {row["metric"]: scored(row).quality for row in reader.capability(connection)}
+    assert made == {"own_loss": -0.3, "acc": 0.5, "brier_score": -0.2}

@@ -308,9 +308,11 @@ def test_break_even_against_a_list(database: Path, capsys: pytest.CaptureFixture
 def test_an_unlisted_price_gives_no_volume(database: Path) -> None:
     from observatory.catalog.prices import ApiPrice
     from observatory.tradeoffs.breakeven import against
+    from observatory.verbs.breakeven import _volume
 
     offer = ApiPrice("p", "m", None, 2.0, None, None, None, None, None, False, "synthetic")
     (made,) = against(open_read_only(database), "SmolLM2-135M", Workload.request(100, 50), [offer],
                       0.5, Scenario(zone="FRA", gpu_price_usd_per_h=1.0))  # fmt: skip
     assert made.usd is not None and made.usd.requests_per_h is None
     assert made.usd.reason == "the provider's cost is unknown"
+    assert _volume(made.usd) is None  # not "never", which would say that the provider is cheaper
