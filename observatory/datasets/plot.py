@@ -50,8 +50,8 @@ def draw(summary: pd.DataFrame, title: str) -> str:
         f"<title>{escape(title)}: time and energy of each token, by phase</title>",
         f'<rect width="{width}" height="{height}" fill="white"/>',
         f'<text x="10" y="20" font-size="14">{escape(title)}</text>',
-        '<text x="10" y="38" fill="#555">bars: 95 % interval · tick: roofline · '
-        "circle: joules measured, triangle: estimated</text>",
+        '<text x="10" y="38" fill="#555">bars: 95 % interval, hollow: none known · '
+        "tick: roofline · circle: joules measured, triangle: estimated</text>",
     ]
     for index, row in enumerate(rows):
         y = TOP + ROW * index + ROW / 2
@@ -127,6 +127,8 @@ def _panel(left: float, label: str, dots: Sequence[Dot], tints: Sequence[str]) -
     last = max(last, first + 1)
 
     def x(value: float) -> float:
+        if value <= 0:  # an interval that reaches 0 reaches the axis's end
+            return left
         return left + PANEL * (math.log10(value) - first) / (last - first)
 
     for decade in range(first, last + 1):
@@ -158,15 +160,17 @@ def _mark(dot: Dot, tint: str, x: Any, y: float) -> list[str]:
         )
     if not dot.mid:
         return parts
-    if dot.low and dot.high:
+    if dot.low is not None and dot.high:
         parts.append(
             f'<line x1="{x(dot.low):.1f}" x2="{x(dot.high):.1f}" y1="{y:.1f}" y2="{y:.1f}" '
             f'stroke="{tint}" stroke-width="1.5"/>'
         )
     at = x(dot.mid)
+    inside = tint if dot.low is not None and dot.high else "white"
+    paint = f'fill="{inside}" stroke="{tint}"'
     if dot.shape == "measured":
-        parts.append(f'<circle cx="{at:.1f}" cy="{y:.1f}" r="{SIZE}" fill="{tint}"/>')
+        parts.append(f'<circle cx="{at:.1f}" cy="{y:.1f}" r="{SIZE}" {paint}/>')
     else:
         corners = f"{at - SIZE:.1f},{y + SIZE:.1f} {at + SIZE:.1f},{y + SIZE:.1f}"
-        parts.append(f'<polygon points="{corners} {at:.1f},{y - SIZE:.1f}" fill="{tint}"/>')
+        parts.append(f'<polygon points="{corners} {at:.1f},{y - SIZE:.1f}" {paint}/>')
     return parts

@@ -10,7 +10,7 @@ import pandas as pd
 
 from observatory import __version__
 from observatory.derive import plain_rows
-from observatory.records import CellStatus
+from observatory.records import CellStatus, RunStatus
 from observatory.units import show, show_interval
 
 MOST_ROWS = 80  #: of the table of points; summary.csv has them all
@@ -26,7 +26,7 @@ FILES = {
     "summary.csv": "derived: median and 95 % interval of each point, level met, joules per token",
     "fits.csv": "derived: idealized runtime and energy, with errors and ranges",
     "findings.csv": "derived: which rule a row broke, why, what to do",
-    "plot.svg": "the picture below",
+    "plot.svg": "the picture above",
     "SHA256SUMS": "`sha256sum -c SHA256SUMS`",
 }
 
@@ -69,11 +69,25 @@ def _what(facts: Facts) -> str:
     }
     if fallen:
         lines += ["", "Not run as asked:", "", *sorted(fallen)]
+    broken = [run for run in facts["runs.json"] if run["status"] == RunStatus.INTERRUPTED]
+    if broken:
+        lines += ["", "Interrupted, and published as far as they came:", ""]
+        lines += [f"* {_how_far(run, facts)}" for run in broken]
     failed = [c for c in cells if c["status"] not in (CellStatus.OK, CellStatus.PLANNED)]
     if failed:
         lines += ["", "Not measured:", ""]
         lines += [f"* {c['plan_key']}: {c['status']}: {c['error'] or 'no reason'}" for c in failed]
     return "\n".join(lines) + "\n"
+
+
+def _how_far(run: Mapping[str, Any], facts: Facts) -> str:
+    cells = [c for c in facts["cells.csv"] if c["run_id"] == run["id"]]
+    open_ = {c["plan_key"] for c in cells if c["status"] == CellStatus.PLANNED}
+    begun = {w["plan_key"] for w in facts["windows.csv"] if w["run_id"] == run["id"]} & open_
+    return (
+        f"run {run['id']} ({run['profile']}): {len(cells) - len(open_)} of {len(cells)} cells "
+        f"complete, {len(begun)} with some of their windows, {len(open_ - begun)} not begun"
+    )
 
 
 def _levels(summary: pd.DataFrame) -> str:
@@ -136,11 +150,11 @@ def _points(summary: pd.DataFrame) -> str:
         return ""
     rows.sort(key=lambda row: (
         row["model"], row["configuration_key"], row["phase"] == "decode", row["batch"],
-        row["prompt_tokens"] or 0, row["context_tokens"] or 0,
+        row["prompt_tokens"] or 0, row["context_tokens"] or 0, row["output_tokens"] or 0,
     ))  # fmt: skip
     lines = [
-        "| model | stack | phase | p or c | B | time [95 %] | token/s | J/token | W | level |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| model | stack | phase | p or c | o | B | time [95 %] | token/s | J/token | W | level |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         tokens = row["prompt_tokens"] if row["phase"] == "prefill" else row["context_tokens"]
@@ -150,7 +164,7 @@ def _points(summary: pd.DataFrame) -> str:
         rate = "–" if row["tokens_per_s"] is None else f"{row['tokens_per_s']:.4g}"
         cells = (
             row["model"], _stack(row), row["phase"],
-            f"{tokens or 0:g}", f"{row['batch']:g}", time, rate,
+            f"{tokens or 0:g}", f"{row['output_tokens'] or 0:g}", f"{row['batch']:g}", time, rate,
             show(row["energy_per_token_j"], "energy_j"), show(row["power_w"], "power_w"),
             row["profile"],
         )  # fmt: skip
@@ -177,8 +191,16 @@ def _again(name: str, facts: Facts) -> str:
     ]
     commands = list(dict.fromkeys(commands))
     lines += [f"$ .venv/bin/{command}" for command in commands]
-    database = _database(commands)
-    lines += [f"$ .venv/bin/observatory publish{database}", "```", ""]
+    databases = list(dict.fromkeys(filter(None, map(_database, commands))))
+    if len(databases) > 1:
+        merged = "results/merged.db"
+        lines.append(f"$ .venv/bin/observatory merge --db {merged} {' '.join(databases)}")
+        databases = [merged]
+    named = [r["id"] for r in facts["runs.json"] if r["status"] == RunStatus.INTERRUPTED]
+    if named:  # an interrupted run is published where it is named, and then the others are too
+        named = ["--run ID" for _ in facts["runs.json"]]
+    words = [*(f"--db {database}" for database in databases), *named]
+    lines += [f"$ .venv/bin/observatory publish {' '.join(words)}".rstrip(), "```", ""]
     dirty = [r["code_version"] for r in facts["runs.json"] if r["code_version"].endswith("-dirty")]
     if dirty:
         lines += [f"The checkout had changes that were not committed ({dirty[0]}).", ""]
@@ -192,19 +214,18 @@ def _again(name: str, facts: Facts) -> str:
     return "\n".join(lines)
 
 
-def _database(commands: list[str]) -> str:
-    """The `--db` of the commands, so that publishing reads what they wrote."""
-    for command in commands:
-        try:
-            words = shlex.split(command)
-        except ValueError:
-            continue
-        for place, word in enumerate(words):
-            if word == "--db" and place + 1 < len(words):
-                return f" --db {shlex.quote(words[place + 1])}"
-            if word.startswith("--db="):
-                return f" --db {shlex.quote(word.partition('=')[2])}"
-    return ""
+def _database(command: str) -> str | None:
+    """The `--db` of a command, quoted for a shell, so that publishing reads what it wrote."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return None
+    for place, word in enumerate(words):
+        if word == "--db" and place + 1 < len(words):
+            return shlex.quote(words[place + 1])
+        if word.startswith("--db="):
+            return shlex.quote(word.partition("=")[2])
+    return None
 
 
 def _found(findings: pd.DataFrame) -> str:

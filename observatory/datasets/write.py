@@ -40,7 +40,8 @@ def publish(
 ) -> tuple[Path, dict[str, bytes]]:
     """Write a set; its folder, and its files by name.
 
-    Without `runs` those of the database that ended; without `out` the folder
+    Without `runs` those of the database that ended (one that was interrupted is published where it
+    is named, and the set says so); without `out` the folder
     `results/published/<device>-<date>`. `names` are what must not be published beside paths (this
     host's and user's by default). Raises InputError where there is nothing to publish, where runs
     that nobody named are of several machines, where the folder exists (unless `replace`), or where
@@ -93,7 +94,7 @@ def _runs(connection: Connection, asked: Sequence[str]) -> list[dict[str, Any]]:
     if unknown:
         raise InputError(f"--run {unknown[0]}: no such run; see `observatory show runs`")
     kept = [row for row in rows if (row["id"] in asked if asked else row["status"] in ENDED)]
-    open_ = [row["id"] for row in kept if row["status"] not in ENDED]
+    open_ = [row["id"] for row in kept if row["status"] == RunStatus.RUNNING]
     if open_:
         raise InputError(f"run {open_[0]} has not ended: `run-benchmark --resume` goes on with it")
     if not kept:
@@ -148,6 +149,8 @@ def files_of(facts: Mapping[str, list[dict[str, Any]]]) -> dict[str, bytes]:
 def _derived(engine: Engine, facts: Mapping[str, list[dict[str, Any]]]) -> dict[str, bytes]:
     summary, fits = answers.summary(engine), answers.fits(engine, None)
     findings = _findings(engine)
+    if fits["error_reason"].isna().all():  # an empty column says nothing, and older sets lack it
+        fits = fits.drop(columns="error_reason")
     tables = {
         "summary.csv": summary, "fits.csv": fits.drop(columns="id"), "findings.csv": findings,
     }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sqlite3
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -184,12 +185,23 @@ def test_what_cannot_be_published_is_said(database: Path, tmp_path: Path) -> Non
     with pytest.raises(InputError, match="no such run"):
         publish(database, tmp_path / "x", ["nowhere"], names=NAMES)
     with sqlite3.connect(database) as connection:
-        connection.execute("update run set status = 'interrupted' where id = 'synthetic-2'")
+        connection.execute("update run set status = 'running' where id = 'synthetic-2'")
     try:
         with pytest.raises(InputError, match="has not ended"):
             publish(database, tmp_path / "x", ["synthetic-2"], names=NAMES)
         _, files = publish(database, tmp_path / "x", names=NAMES)
         assert len(json.loads(files["runs.json"])) == 1  # the one that ended
+        with sqlite3.connect(database) as connection:
+            connection.execute("update run set status = 'interrupted' where id = 'synthetic-2'")
+        _, files = publish(database, tmp_path / "y", names=NAMES)
+        assert len(json.loads(files["runs.json"])) == 1
+        _, files = publish(database, tmp_path / "z", ["synthetic-2"], names=NAMES)
+        said = files["README.md"].decode()
+        assert "Interrupted, and published as far as they came:" in said
+        assert re.search(r"run synthetic-2 \(\w+\): \d+ of \d+ cells complete", said)
+        load(tmp_path / "again.db", [tmp_path / "z"])
+        engine = open_read_only(tmp_path / "again.db")
+        assert list(answers.runs(engine)["status"]) == ["interrupted"]
     finally:
         with sqlite3.connect(database) as connection:
             connection.execute("update run set status = 'done' where id = 'synthetic-2'")
