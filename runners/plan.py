@@ -14,9 +14,9 @@ from typing import Any
 from observatory.errors import InputError
 from observatory.records import Phase, Workload, content_hash
 
-#: (prompt, batch) of the small prefill that is measured at the start and at the end of every process
-#: (METHOD §3.11), by kind of device. On a GPU 16 tokens time the host, not the device: on an H100
-#: their windows spread from 11 to 22 ms within a minute in which decode steps stood still to 0.01 %.
+#: (prompt, batch) of the small prefill that is measured first and last in every process (METHOD
+#: §3.11), by kind of device. On a GPU 16 tokens time the host, not the device: on an H100 their
+#: windows spread from 11 to 22 ms in a process in which decode steps stood still to 0.01 %.
 ANCHORS = {"cpu": (16, 1), "cuda": (512, 16)}
 
 #: Prompt, output, context and batch sizes above this are typing errors, not workloads.
