@@ -136,20 +136,21 @@ def _case(members: Sequence[int], columns: Mapping[str, list[Any]]) -> Case:
             Value(place, quantity, kind, per, columns["phase"][place],
                   math.nan if number is None else number)
         )  # fmt: skip
-    first = {name: cells[members[0]] for name, cells in columns.items()}
-    count = _number(first["device_count"])
+    first = members[0]
+    count = _number(columns["device_count"][first])
+    device = columns["device_kind"][first]
     boundaries = (columns["boundary"][place] for place in members)
     return Case(
         values=values,
-        work_unit=first["work_unit"],
-        prompt=_number(first["prompt_tokens"]),
-        output=_number(first["output_tokens"]),
-        batch=_number(first["batch"]),
-        device=first["device_kind"] if isinstance(first["device_kind"], str) else None,
+        work_unit=columns["work_unit"][first],
+        prompt=_number(columns["prompt_tokens"][first]),
+        output=_number(columns["output_tokens"][first]),
+        batch=_number(columns["batch"][first]),
+        device=device if isinstance(device, str) else None,
         devices=None if count is None or count < 1 else int(count),
         boundary=next((b for b in boundaries if isinstance(b, str)), None),
-        model=first["model_name"],
-        dtype=_format(first["quantization"], first["dtype"]),
+        model=columns["model_name"][first],
+        dtype=_format(columns["quantization"][first], columns["dtype"][first]),
     )
 
 

@@ -115,6 +115,8 @@ def _wall(case: Case, value: Value) -> tuple[float | None, bool]:
 
 
 def _energy(case: Case, value: Value) -> dict[str, Any]:
+    if len(case.values) == 1:  # nothing beside it says how long it took
+        return {"energy_j": value.value}
     wall, sure = _wall(case, value)
     power = next((v.value for v in case.of("power") if not v.is_part), None)
     times = [v.value for v in case.of("time")]
@@ -133,6 +135,8 @@ def _energy(case: Case, value: Value) -> dict[str, Any]:
 
 def _powers(case: Case) -> None:
     """Bounds of the devices' power. Joules that cover more than the devices have no upper one."""
+    if not any("power_w" in value.found for value in case.values):
+        return
     bounds = catalogue_power(case.device, case.devices or 1) if case.device else None
     idle = next((v.value for v in case.of("power") if "idle" in v.quantity), None)
     for value in case.values:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from math import isfinite
 from typing import Any
 
 from observatory.importers.reading import MAX_INTEGER, RowError
@@ -69,11 +69,10 @@ class Common:
         Raises RowError for a number that no store holds: what a reader computes from good numbers
         (watts over a rate, devices of a product) may still overflow.
         """
-        if not math.isfinite(value or 0.0) or not math.isfinite(std or 0.0):
+        if not isfinite(value or 0.0) or not isfinite(std or 0.0):
             raise RowError(f"{quantity} is {value}, its spread {std}: not finite numbers")
-        for name, count in (("device_count", self.device_count), ("n", self.n)):
-            if count is not None and abs(count) > MAX_INTEGER:
-                raise RowError(f"{name} is {float(count):g}, not a whole number")
+        if (self.device_count or 0) > MAX_INTEGER or (self.n or 0) > MAX_INTEGER:
+            raise RowError(f"a count of {float(self.device_count or self.n or 0):g} is no count")
         joules = quantity.startswith(("energy", "power"))
         return Reported(
             self.row, self.model_name, phase or self.phase, quantity, value, unit_of(quantity),

@@ -31,11 +31,16 @@ from observatory.records import Boundary, Phase
 TOOL = "generic CSV"
 PHASES = {p.value for p in Phase} - {"anchor"}
 BOUNDARIES = {b.value for b in Boundary}
-TEXT = ("work_unit", "device", "dtype", "quantization", "backend", "boundary", "method", "per")
-NUMBERS = ("prompt_tokens", "output_tokens", "batch", "device_count", "n")
+#: column -> field of `Common`
+TEXT = {
+    "work_unit": "work_unit", "device": "device_kind", "dtype": "dtype",
+    "quantization": "quantization", "backend": "backend", "boundary": "boundary",
+    "method": "method", "per": "per",
+}  # fmt: skip
+REAL, WHOLE = ("prompt_tokens", "output_tokens", "batch"), ("device_count", "n")
 SCORES = ("benchmark", "metric", "score", "stderr", "shots", "harness", "precision", "source",
           "licence")  # fmt: skip
-COLUMNS = ("model", "phase", *TEXT, *NUMBERS, *SCORES, "note")
+COLUMNS = ("model", "phase", *TEXT, *REAL, *WHOLE, *SCORES, "note")
 
 
 def is_value(name: str) -> bool:
@@ -59,39 +64,44 @@ def read(path: Path) -> Reading:
     values = [name for name in names if is_value(name)]
     if not values and "score" not in names:
         raise InputError(f"{path}: no column with a value, such as energy_j or runtime_s")
-    rows = each(csv_rows(path, ("model", "phase")), lambda k, raw: _row(k, raw, values))
-    return Reading(TOOL, rows, "1", None, None)
+    make = _Rows(names, values).row
+    return Reading(TOOL, each(csv_rows(path, ("model", "phase")), make), "1", None, None)
 
 
-def _row(key: str, raw: Any, values: list[str]) -> Row:
-    phase, boundary = name_of(raw, "phase"), words(raw, "boundary")
-    if phase not in PHASES:
-        raise RowError(f"phase {phase[:20]!r} is none of {', '.join(sorted(PHASES))}")
-    if boundary is not None and boundary not in BOUNDARIES:
-        raise RowError(f"boundary {boundary[:20]!r} is none of {', '.join(sorted(BOUNDARIES))}")
-    numbers = {name: number(raw, name) for name in NUMBERS[:3]}
-    common = Common(
-        row=key,
-        model_name=name_of(raw, "model"),
-        phase=phase,
-        work_unit=words(raw, "work_unit") or "token",
-        **numbers,
-        device_kind=words(raw, "device"),
-        device_count=whole(raw, "device_count"),
-        dtype=words(raw, "dtype"),
-        quantization=words(raw, "quantization"),
-        backend=words(raw, "backend"),
-        boundary=boundary,
-        method=words(raw, "method"),
-        n=whole(raw, "n"),
-        extra={"note": note} if (note := words(raw, "note")) else {},
-    )
-    per = words(raw, "per") or "request"
-    scores = _score(raw)
-    found = {name: (number(raw, name), per) for name in values}
-    if scores and all(value is None for value, _ in found.values()):
-        return Row(key, scores=scores)
-    return Row(key, common.facts(found), scores)
+class _Rows:
+    """Makes rows of one file. Columns that the file lacks are not looked for in every row."""
+
+    def __init__(self, names: list[str], values: list[str]) -> None:
+        known = set(names)
+        self._values = values
+        self._text = [(field, column) for column, field in TEXT.items() if column in known]
+        self._real = [name for name in REAL if name in known]
+        self._whole = [name for name in WHOLE if name in known]
+        self._scored, self._noted = "score" in known, "note" in known
+
+    def row(self, key: str, raw: Any) -> Row:
+        """One row of the file. Raises RowError."""
+        phase = name_of(raw, "phase")
+        if phase not in PHASES:
+            raise RowError(f"phase {phase[:20]!r} is none of {', '.join(sorted(PHASES))}")
+        facts: dict[str, Any] = {field: words(raw, column) for field, column in self._text}
+        facts["work_unit"] = facts.get("work_unit") or "token"
+        per = facts.pop("per", None) or "request"
+        boundary = facts.get("boundary")
+        if boundary is not None and boundary not in BOUNDARIES:
+            raise RowError(f"boundary {boundary[:20]!r} is none of {', '.join(sorted(BOUNDARIES))}")
+        for name in self._real:
+            facts[name] = number(raw, name)
+        for name in self._whole:
+            facts[name] = whole(raw, name)
+        if self._noted and (note := words(raw, "note")):
+            facts["extra"] = {"note": note}
+        common = Common(key, name_of(raw, "model"), phase, **facts)
+        scores = _score(raw) if self._scored else ()
+        found = {name: (number(raw, name), per) for name in self._values}
+        if scores and all(value is None for value, _ in found.values()):
+            return Row(key, scores=scores)
+        return Row(key, common.facts(found), scores)
 
 
 def _score(raw: Any) -> tuple[Score, ...]:

@@ -296,7 +296,7 @@ def members(value: Any, what: str) -> list[Any]:
 def number(row: Mapping[str, Any], name: str, scale: float = 1.0) -> float | None:
     """A finite number times `scale`; None where missing. Raises RowError for anything else."""
     value = row.get(name)
-    if value is None:
+    if value is None or value == "":
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise RowError(f"{name} is no number")
@@ -338,7 +338,7 @@ def words(row: Mapping[str, Any], name: str) -> str | None:
     characters or holds broken Unicode.
     """
     value = row.get(name)
-    if value is None:
+    if value is None or value == "":
         return None
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise RowError(f"{name} is no text")
