@@ -317,8 +317,9 @@ class Builder:
         r, q = self._ratios(stack)
         for row in known.get(self.stacks[stack.prototype].configuration.key, ()):
             by = r if row["quantity"] == "runtime_s" else r * q
-            parameters = _scaled_fit(row["parameters"], by)
-            yield _scaled_row(row, {"device_s": by}) | self._keys(stack) | {
+            parameters = _scaled_fit(row["parameters"], by, r)
+            # seconds of device time, of a fit of joules too
+            yield _scaled_row(row, {"device_s": r}) | self._keys(stack) | {
                 "parameters": parameters, "data_hash": content_hash([stack.configuration.key, by]),
             }  # fmt: skip
 
@@ -368,7 +369,7 @@ def _scaled_row(row: dict[str, Any], by: dict[str, float]) -> dict[str, Any]:
     return row | {name: row[name] * k for name, k in by.items() if row[name] is not None}
 
 
-def _scaled_fit(parameters: dict[str, Any], by: float) -> dict[str, Any]:
+def _scaled_fit(parameters: dict[str, Any], by: float, seconds_by: float) -> dict[str, Any]:
     fit = Fit.from_json(parameters)
     step = replace(fit.step, **{
         name: None if (value := getattr(fit.step, name)) is None else value * by
@@ -378,7 +379,7 @@ def _scaled_fit(parameters: dict[str, Any], by: float) -> dict[str, Any]:
     if fit.covariance is not None:
         covariance = tuple(tuple(v * by * by for v in row) for row in fit.covariance)
     return replace(fit, curve=scaled(fit.curve, by), step=step, covariance=covariance,
-                   device_s=fit.device_s * by).to_json()  # fmt: skip
+                   device_s=fit.device_s * seconds_by).to_json()  # fmt: skip
 
 
 def _findings(i: int, stack: Stack, known: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
