@@ -46,6 +46,8 @@ def evidence(best: Estimate, row: dict[str, Any] | None) -> str:
                      f"boundary {best.energy_boundary}")  # fmt: skip
     if best.error_rel is not None:
         parts.append(f"time ± {100 * best.error_rel:.2g} % ({best.error_basis})")
+    else:
+        parts.append(f"no interval of its time, whose error is {best.error_basis}")
     if best.footprints:
         parts.append(f"factors {best.footprints[0].edition}")
     if best.weights == "random_weights":

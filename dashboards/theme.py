@@ -59,6 +59,18 @@ def text(value: object) -> str:
     return _MARKDOWN.sub(r"\\\1", _LINKED.sub(_JOINER, " ".join(str(value).split())))
 
 
+def drawn(make: Callable[..., go.Figure], *arguments: Any) -> go.Figure:
+    """The figure that `make` draws of these arguments, drawn once and then shared: a warm rerun
+    draws nothing. `make` must depend on its arguments alone and nobody may change the figure."""
+    return _drawn(f"{make.__module__}.{make.__qualname__}", make, arguments)
+
+
+@st.cache_resource(show_spinner=False, max_entries=128)
+def _drawn(name: str, _make: Callable[..., go.Figure], arguments: tuple[Any, ...]) -> go.Figure:
+    del name  # part of the key
+    return _make(*arguments)
+
+
 def chart(figure: go.Figure, alt: str, rows: pd.DataFrame, name: str) -> None:
     """A chart with its alternative text, a table twin and its files (CSV, JSON; SVG by camera).
 
@@ -121,7 +133,7 @@ def table(
 
 
 def _shown(rows: pd.DataFrame, alt: str, **options: Any) -> None:
-    shown = readable(rows)
+    shown = _readable(rows)
     settings = {
         label: st.column_config.NumberColumn(help=MEANINGS.get(name), format="percent")
         if is_share(name) and pd.api.types.is_numeric_dtype(rows[name])
@@ -135,6 +147,12 @@ def _shown(rows: pd.DataFrame, alt: str, **options: Any) -> None:
 def is_share(name: str) -> bool:
     """Whether a column holds shares of one, which read best as percentages."""
     return name in SHARES or name.endswith(("_error", "_rel", "_share"))
+
+
+@st.cache_resource(show_spinner=False, max_entries=128)
+def _readable(rows: pd.DataFrame) -> pd.DataFrame:
+    """`readable`, made once of the same rows; shared, and not to be changed."""
+    return readable(rows)
 
 
 def readable(rows: pd.DataFrame) -> pd.DataFrame:

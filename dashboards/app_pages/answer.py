@@ -10,7 +10,8 @@ import streamlit as st
 from dashboards import sentence, theme
 from dashboards.database import Database, connect
 from dashboards.state import Choice, choose, current, narrowed
-from observatory.answers import Estimate, estimate_frame
+from observatory.answers import Estimate
+from observatory.exports.frames import bill_rows
 from observatory.figures import bills, runtime
 from observatory.footprint import EXAMPLE_ZONES
 from observatory.footprint.comparison import Change
@@ -109,10 +110,7 @@ def _bills(estimates: list[Estimate], choice: Choice) -> None:
     if example:
         st.caption("No zone was chosen: these are three **examples**, low, middle and high carbon. "
                    "Choose yours in the sidebar.")  # fmt: skip
-    rows = estimate_frame(estimates)
-    rows["name"] = theme.names(rows)
-    rows["zone"] = rows["zone"].fillna("stated numbers")
-    rows["provenance"], rows["method"] = rows["energy_provenance"], rows["energy_method"]
+    rows = bill_rows(estimates)
     for left in (0, 2):
         columns = st.columns(2, gap="large")
         for column, name in zip(columns, list(TITLES)[left : left + 2], strict=True):
@@ -135,11 +133,11 @@ def _bill(estimates: list[Estimate], rows: pd.DataFrame, name: str) -> None:
     if name not in rows or rows[name].isna().all():
         return
     if rows.groupby("name")[name].nunique().max() == 1:
-        rows = rows.drop_duplicates("name").assign(zone="every zone")
-    columns = ["name", "zone", name, f"{name}_low", f"{name}_high", "boundary", "provenance",
-               "method", "kind", "edition", "example"]  # fmt: skip
+        rows = rows.drop_duplicates("name").assign(zone="every zone", zone_name="every zone")
+    columns = ["name", "zone", "zone_name", name, f"{name}_low", f"{name}_high", "boundary",
+               "provenance", "method", "kind", "edition", "example"]  # fmt: skip
     theme.chart(
-        bills.bill(rows, name),
+        theme.drawn(bills.bill, rows, name),
         f"{TITLES[name]} of one request by zone and configuration, with 5th to 95th percentile",
         rows[[c for c in columns if c in rows]], f"bill-{name}",
     )  # fmt: skip
@@ -165,7 +163,7 @@ def _configurations(database: Database, requests: pd.DataFrame, choice: Choice) 
     drawn = rows.head(SHOWN)
     more = f", the fastest {SHOWN} of {len(requests)}" if len(requests) > SHOWN else ""
     theme.chart(
-        runtime.request_by_configuration(drawn),
+        theme.drawn(runtime.request_by_configuration, drawn),
         f"Prefill and decode time of one request on each configuration{more}, with its interval "
         "and the roofline bound",
         drawn[["model", "configuration", "prefill_s", "decode_s", "runtime_s", "runtime_low_s",
@@ -199,14 +197,15 @@ def _times(database: Database, best: Estimate) -> None:
     chosen = choose("configuration", "of", offered, best.configuration_key)
     mine = database.table("idealized", None, (chosen,))
     mine = mine[mine["phase"].isin(["prefill", "decode", "e2e"])]
-    worst = mine["error_rel"].abs().max()
+    worst = mine.loc[mine["role"] == "heldout", "error_rel"].abs().max()
     st.caption("The fit is made of the filled points and tried on the hollow ones"
-               + ("" if pd.isna(worst) else f"; its largest error here is {100 * worst:.2g} %")
+               + (", of which there are none here" if pd.isna(worst)
+                  else f"; its largest error on those is {100 * worst:.2g} %")
                + ". The roofline is what the hardware's peaks would allow. *decode 16 from 512*: "
                "16 tokens written after 512; *request 128 + 32*: 128 read and 32 written."
                )  # fmt: skip
     theme.chart(
-        runtime.measured_idealized_roofline(mine),
+        theme.drawn(runtime.measured_idealized_roofline, mine),
         f"Measured, idealized and roofline time of each measured point of {names[chosen]}",
         mine[["phase", "prompt_tokens", "context_tokens", "output_tokens", "batch", "role",
               "runtime_s", "runtime_low_s", "runtime_high_s", "idealized_s", "error_rel",

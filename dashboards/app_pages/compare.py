@@ -45,7 +45,12 @@ def render(database: Database, choice: Choice) -> None:
     for change in changes.values():
         st.markdown(f"### {theme.text(change.sentence)}")
     rows = frames.ratio_rows({known[key]: change for key, change in changes.items()})
-    theme.chart(ladder.ratios(rows), f"Bills as ratios to those of {known[base]}", rows, "ratios")
+    theme.chart(
+        theme.drawn(ladder.ratios, rows),
+        f"Bills as ratios to those of {known[base]}",
+        rows,
+        "ratios",
+    )
     st.caption(
         "Both sides share the draws of grid, site and sensor, so what they have in common cancels. "
         "Left of 1 is less. *Undecided* is a probability between 5 and 95 %."
@@ -73,7 +78,7 @@ def _pairs(database: Database, base: str, others: list[str], known: dict[str, st
         quantity=[point_label(row) for row in mine.to_dict("records")],
     )
     theme.chart(
-        ladder.ratios(mine.head(MOST_POINTS)),
+        theme.drawn(ladder.ratios, mine.head(MOST_POINTS)),
         f"{there[asked]} as a ratio to that of {known[base]} at each point both measured, "
         "with 95 % intervals", mine.drop(columns="key"), "pairs",
     )  # fmt: skip

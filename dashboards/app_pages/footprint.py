@@ -44,7 +44,7 @@ def render(database: Database, choice: Choice) -> None:
     made, rungs = database.detail(choice.workload, scenario, key)
     st.markdown(f"### {_sentence(made, choice)}")
     _bills(made)
-    _ladder(rungs)
+    _ladder(rungs, made)
     _regions(database, choice, key)
     _hours(made, choice)
     _shares(made)
@@ -93,14 +93,14 @@ def _bills(made: Footprint) -> None:
         theme.download(frame.drop(columns="value"), "bills")
 
 
-def _ladder(rungs: tuple[Rung, ...]) -> None:
+def _ladder(rungs: tuple[Rung, ...], made: Footprint) -> None:
     st.subheader("Boundary ladder")
     st.caption(
         "The same joules under each boundary. A figure may be compared only with figures of its "
         "own rung; published ones are of other requests on other machines."
     )
-    frame = frames.ladder_rows(rungs)
-    theme.chart(ladder.boundary_ladder(frame),
+    frame = frames.ladder_rows(rungs, made.provenance)
+    theme.chart(theme.drawn(ladder.boundary_ladder, frame),
                 "Energy of this request up to each boundary, beside published figures", frame,
                 "boundary-ladder")  # fmt: skip
     for rung in rungs:
@@ -119,8 +119,9 @@ def _regions(database: Database, choice: Choice, key: str) -> None:
     rows, left = frames.one_kind(rows, bill)
     title, quantity = BILLS[bill]
     columns = ["zone", "zone_name", *(f"{name}{end}" for name in BILLS for end in
-               ("", "_low", "_high")), "kind", "boundary", "edition", "assumed"]  # fmt: skip
-    theme.chart(ladder.by_region(rows, bill, quantity),
+               ("", "_low", "_high")), "provenance", "kind", "boundary", "edition",
+               "assumed"]  # fmt: skip
+    theme.chart(theme.drawn(ladder.by_region, rows, bill, quantity),
                 f"{title} of one request in {len(rows)} regions, with 5th to 95th percentile",
                 rows[columns], "by-region")  # fmt: skip
     for kind, zones in left.items():
@@ -153,6 +154,8 @@ def _hours(made: Footprint, choice: Choice) -> None:
             st.warning(f"{theme.text(file.name)}: not UTF-8 text")
         except InputError as error:
             st.warning(theme.text(error))
+    if not series:
+        return  # without hours the map would be one column: the chart above has those means
     if made.energy is None:
         st.info("The energy of this request is not known.")
         return
@@ -163,12 +166,12 @@ def _hours(made: Footprint, choice: Choice) -> None:
     except InputError as error:
         st.warning(theme.text(error))
         return
-    theme.chart(hours.region_hours(rows),
+    theme.chart(theme.drawn(hours.region_hours, rows),
                 "Carbon of one request by region and hour of the day; the first column is the mean",
                 rows, "region-hours")  # fmt: skip
     silent = rows[rows["reason"].notna()]
     for said, group in (
-        ("the year alone is known: no file of hours was added", silent[silent["co2e_g"].notna()]),
+        ("the year alone is known: the file has no hours of it", silent[silent["co2e_g"].notna()]),
         (f"no carbon intensity of the kind {kind}", silent[silent["co2e_g"].isna()]),
     ):
         if not group.empty:
@@ -190,8 +193,9 @@ def _by_hour(
 def _shares(made: Footprint) -> None:
     st.subheader("Where the width comes from")
     frame = frames.share_rows(made)
-    theme.chart(ladder.variance_shares(frame), "Inputs with the largest share of the variance",
-                frame, "variance-shares")  # fmt: skip
+    theme.chart(theme.drawn(ladder.variance_shares, frame),
+                "Inputs with the largest share of the variance", frame, "variance-shares"
+                )  # fmt: skip
 
 
 def _choices(made: Footprint) -> None:

@@ -112,7 +112,7 @@ def _group(group: Group, rows: pd.DataFrame, where: str, cost: str, lane: str) -
         f"{theme.text(show(best['cost'], _unit(cost)))} with a score of {best['score']:.3g}"
     )
     theme.chart(
-        tradeoff.frontier(rows, _unit(cost), lane),
+        theme.drawn(tradeoff.frontier, rows, _unit(cost), lane),
         f"{COSTS[cost]} of one request against {lane}, {group.name}, intervals on both axes",
         rows.assign(cost_of=cost), f"frontier-{group.name}",
     )  # fmt: skip

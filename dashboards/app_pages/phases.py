@@ -40,7 +40,7 @@ def render(database: Database) -> None:
         st.subheader(title)
         mine = rows[rows["phase"] == phase]
         theme.chart(
-            phases.phase_time(rows, phase),
+            theme.drawn(phases.phase_time, rows, phase),
             f"{title}: measured, idealized (line) and roofline (dotted) time, "
             + " and ".join(known[key] for key in chosen),
             mine[["model", "configuration", "prompt_tokens", "context_tokens", "output_tokens",
@@ -54,7 +54,7 @@ def render(database: Database) -> None:
     )
     st.subheader("Joules a token")
     theme.chart(
-        phases.joules_per_token(rows), "Joules of each token in prefill and in decode",
+        theme.drawn(phases.joules_per_token, rows), "Joules of each token in prefill and in decode",
         rows[["model", "configuration", "phase", "prompt_tokens", "context_tokens",
               "energy_per_token_j", "energy_j", "energy_low_j", "energy_high_j", "power_w",
               "energy_boundary", "energy_method", "energy_provenance", "energy_reason"]],

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import pickle
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -53,7 +56,8 @@ def render(database: Database, choice: Choice) -> None:
         covers = choose("joules of the items cover", "covers", {c: c for c in COVERS}, "wall")
         served = _served(database, tables, made.table.models)
     used = database.uses(tables, made.table.models, covers, served)
-    found = routing_answer.answer(made, tables.router, used, scenario)
+    asked = (made, tables.router, used, scenario)
+    found = _answered(hashlib.sha256(pickle.dumps(asked)).hexdigest(), asked)
     with answer_place:
         st.markdown(f"### {theme.text(routing_answer.sentence(found.billed))}")
         st.caption(theme.text(name))
@@ -63,6 +67,13 @@ def render(database: Database, choice: Choice) -> None:
     _measures(made)
     for note in found.billed.notes:
         st.caption(theme.text(note))
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _answered(key: str, _asked: tuple[Any, ...]) -> Answer:
+    """The policies billed; kept by the contents of what was asked, as no widget may have moved."""
+    del key
+    return routing_answer.answer(*_asked)
 
 
 # ---------------------------------------------------------------------- the items
@@ -146,7 +157,7 @@ def _chart(found: Answer, quantity: str) -> None:
         f"Quality against {WORD_OF[quantity]} per item of {len(points)} policies: single models, "
         f"random mix, threshold router, cascade and oracle. {routing_answer.sentence(found.billed)}"
     )
-    theme.chart(routers(points, random, threshold, quantity), alt, points, "routing")
+    theme.chart(theme.drawn(routers, points, random, threshold, quantity), alt, points, "routing")
     if points[quantity].isna().all():
         st.info(theme.text(points["missing"].iloc[0]))
     lines = pd.concat([random, threshold], ignore_index=True)

@@ -9,7 +9,6 @@ from dashboards import theme
 from dashboards.database import Database, connect
 from dashboards.state import choose
 
-MOST_ROWS = 5000  #: raw windows shown; the file has them all
 ICONS = {"exclude": ":material/block:", "avoid": ":material/filter_alt:",
          "warn": ":material/warning:", "info": ":material/info:"}  # fmt: skip
 
@@ -80,13 +79,8 @@ def _one_run(database: Database, run_id: str) -> None:
     windows = database.table("windows", run_id)
     _drift(windows)
     with st.expander(f"{len(windows)} raw windows of this run"):
-        if len(windows) > MOST_ROWS:
-            st.caption(f"The first {MOST_ROWS} of {len(windows)}; the CSV has them all.")
-        columns = [c for c in windows if c not in ("cell_id",) and windows[c].notna().any()]
-        st.dataframe(theme.readable(windows[columns].head(MOST_ROWS)), hide_index=True,
-                     alt="Raw windows of the run")  # fmt: skip
-        with st.container(horizontal=True):
-            theme.download(windows, "windows")
+        columns = [str(c) for c in windows if c != "cell_id" and windows[c].notna().any()]
+        theme.table(windows, "windows", "Raw windows of the run", columns)
 
 
 def _drift(windows: pd.DataFrame) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Engine, func, select
 
+from observatory.answers.laws import parameter_count
 from observatory.answers.names import FACTS, label, labels
 from observatory.answers.tables import summary
 from observatory.derive import plain_rows
@@ -17,6 +18,9 @@ from observatory.runtime.observations import PHASES, Observation, rows_of
 from observatory.store import reader, schema
 
 DEFAULT_REQUEST = (128, 64)
+#: why a fit that passes through its points, whatever they are, has no error to show
+SATURATED = "the fit has as many parameters as points, and no point was held out"
+RESIDUALS = ("mape", "p95_error", "max_error")
 
 
 def fits(
@@ -30,6 +34,9 @@ def fits(
     """Fits with the names of their configurations (only those of `keys`, where given);
     `parameters` as a plain dict, left out where not asked for; only the `first` so many rows.
 
+    Errors on the points of a saturated fit (as many parameters as points) are 0 by construction and
+    no evidence: they are missing, `error_reason` says why.
+
     Of the recipe that everything is answered with; with `recipe` None, also those that were stored
     beside it.
     """
@@ -37,7 +44,7 @@ def fits(
     facts = [column for column in c.c if column.key not in ("key", "model_key")]
     wanted = [column for column in f.c if parameters or column.key != "parameters"]
     query = (
-        select(m.c.name.label("model"), *wanted, *facts)
+        select(m.c.name.label("model"), *wanted, *facts, parameter_count().label("n_parameters"))
         .join(c, f.c.configuration_key == c.c.key)
         .join(m, c.c.model_key == m.c.key)
         .order_by(m.c.name, c.c.device_kind, c.c.dtype, c.c.threads, f.c.id)
@@ -50,6 +57,20 @@ def fits(
         query = query.where(f.c.recipe == recipe)
     rows = reader.frame(engine, query if first is None else query.limit(first))
     rows.insert(1, "configuration", labels({name: rows[name].tolist() for name in FACTS}))
+    return _without_void_errors(rows)
+
+
+def _without_void_errors(rows: pd.DataFrame) -> pd.DataFrame:
+    """Residuals of saturated fits taken out; the reason stands beside them."""
+    void = rows["n_points"] <= rows.pop("n_parameters")
+    for name in RESIDUALS:
+        rows[name] = rows[name].astype(float).mask(void)
+    judged = rows["n_heldout"] > 0
+    said = "as many parameters as points: residuals are 0 whatever was measured"
+    rows["error_reason"] = [
+        None if not v else said if known else SATURATED
+        for v, known in zip(void, judged, strict=True)
+    ]
     return rows
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Engine, Text, cast, select
+from sqlalchemy import ColumnElement, Connection, Engine, Text, cast, func, select
 
 from observatory.answers.names import labels
 from observatory.errors import InputError
@@ -31,9 +31,10 @@ from observatory.store import schema
 RUNTIME = "runtime_s"
 ENERGY_FITS = ("energy_device_j", "energy_cpu_j", "energy_dram_j")
 _RANGES = ("prompt", "output", "batch", "context")
+_STEP = ("c0_s", "per_sequence_s", "per_context_token_s", "experts_s")
 _NUMBERS = (
-    "heldout_p90_error", "p95_error", "between_process_rel", "n_heldout", "overhead_s", "c0_s",
-    "per_sequence_s", "per_context_token_s", "experts_s",
+    "heldout_p90_error", "p95_error", "between_process_rel", "n_heldout", "overhead_s", *_STEP,
+    "n_points", "n_parameters",
 )  # fmt: skip
 
 
@@ -47,7 +48,7 @@ class LawTable:
     rows: pd.DataFrame
     kinds: list[str]
     knots: list[tuple[float, ...]]
-    alpha_s: list[list[float]]
+    alpha_s: list[FloatArray]
     shape: list[list[float]]
     experts: dict[int, Experts]
 
@@ -242,9 +243,18 @@ def _identities(table: LawTable) -> list[tuple[str, str]]:
 
 
 def error_rel(table: LawTable) -> FloatArray:
-    """90th percentile of the held-out errors; where none was held out the 95th of the fitted."""
-    held = table.column("heldout_p90_error")
-    return np.where(np.isnan(held), table.column("p95_error"), held)
+    """90th percentile of the held-out errors; where none was held out the 95th of the fitted.
+
+    NaN where neither says anything: a saturated fit without held-out points.
+    """
+    held, fitted = table.column("heldout_p90_error"), table.column("p95_error")
+    return np.where(np.isnan(held), np.where(saturated(table), np.nan, fitted), held)
+
+
+def saturated(table: LawTable) -> BoolArray:
+    """Whether a fit has as many parameters as points: it passes through them whatever they are, so
+    that its residuals, all 0, are no evidence of its error."""
+    return np.asarray(table.column("n_points") <= table.column("n_parameters"))
 
 
 P90_OF_NORMAL = 1.645  #: 90th percentile of |x| of a standard normal
@@ -257,74 +267,146 @@ def repeat_rel_std(table: LawTable) -> FloatArray:
     return np.fmax(error_rel(table) / P90_OF_NORMAL, spread)
 
 
+def parameter_count() -> ColumnElement[int]:
+    """How many parameters a stored fit has; SQLite and PostgreSQL name the function alike."""
+    return func.json_array_length(schema.fit.c.parameters["parameter_names"])
+
+
+#: in the JSON of a fit: what differs from fit to fit, and what many fits share
+_OWN = (("overhead_s",), *(("step", name) for name in _STEP), ("curve", "alpha_s"))
+_SHARED = (
+    ("curve", "kind"), ("curve", "tokens"), ("curve", "shape"), ("ranges",), ("step", "experts"),
+    ("parameter_names",),
+)  # fmt: skip
+
+
+def _parts(dialect: str, paths: Sequence[tuple[str, ...]]) -> ColumnElement[str]:
+    """These parts of a fit's JSON as the text of one JSON array: one call for all of them, as each
+    call reads the whole document again."""
+    law = schema.fit.c.parameters
+    if dialect == "sqlite":
+        return func.json_extract(law, *("$." + ".".join(path) for path in paths), type_=Text)
+    return cast(func.json_build_array(*(law[path] for path in paths)), Text)
+
+
 def read_laws(engine: Engine, keys: Sequence[str] | None = None) -> Laws:
     """All fits that a request is predicted with (only of the configurations `keys`, if given)."""
-    f, c, m = schema.fit, schema.configuration, schema.model
-    law = f.c.parameters
-    numbers = {
-        "overhead_s": law["overhead_s"].as_float(),
-        **{name: law[("step", name)].as_float() for name in
-           ("c0_s", "per_sequence_s", "per_context_token_s", "experts_s")},
-        "kind": law[("curve", "kind")].as_string(),
-        "knots": cast(law[("curve", "tokens")], Text),
-        "alpha_s": cast(law[("curve", "alpha_s")], Text),
-        "shape": cast(law[("curve", "shape")], Text),
-        "experts": cast(law[("step", "experts")], Text),
-        "ranges": cast(law["ranges"], Text),
-    }  # fmt: skip
+    f = schema.fit
+    own, shared = (_parts(engine.dialect.name, paths) for paths in (_OWN, _SHARED))
     query = (
         select(
-            m.c.name.label("model"), f.c.configuration_key, f.c.environment_key, f.c.quantity,
-            f.c.recipe, f.c.heldout_p90_error, f.c.p95_error, f.c.n_heldout,
+            f.c.configuration_key, f.c.environment_key, f.c.quantity, f.c.recipe,
+            f.c.heldout_p90_error, f.c.p95_error, f.c.n_heldout, f.c.n_points,
             f.c.between_process_rel, f.c.energy_boundary, f.c.energy_method,
-            f.c.energy_provenance, c.c.weights, c.c.device_kind, c.c.device_count, c.c.dtype,
-            c.c.quantization, c.c.threads, c.c.attention, c.c.kv_cache, c.c.compile_mode,
-            c.c.technique, *(column.label(name) for name, column in numbers.items()),
+            f.c.energy_provenance, own.label("own"), shared.label("shared"),
         )
-        .join(c, f.c.configuration_key == c.c.key)
-        .join(m, c.c.model_key == m.c.key)
         .where(f.c.quantity.in_([RUNTIME, *ENERGY_FITS]), f.c.recipe == DEFAULT_RECIPE)
-        .order_by(m.c.name, c.c.device_kind, c.c.dtype, c.c.threads, f.c.id)
+        .order_by(f.c.id)
     )  # fmt: skip
     if keys is not None:
         query = query.where(f.c.configuration_key.in_(keys))
     with engine.connect() as connection:
+        stacks, place = _stacks(connection, keys)
         result = connection.execute(query)
         names = list(result.keys())
-        found = result.all()
-    by: dict[str, list[Any]] = {RUNTIME: []}
-    place = names.index("quantity")
-    for row in found:
-        by.setdefault(row[place], []).append(row)
-    tables = {quantity: _table(names, rows) for quantity, rows in by.items()}
+        by: dict[str, list[tuple[int, Any]]] = {RUNTIME: []}
+        quantity = names.index("quantity")
+        for row in result:
+            by.setdefault(row[quantity], []).append((place[row[0]], row))
+    tables = {}
+    for name, rows in by.items():
+        rows.sort(key=lambda pair: pair[0])  # stable: then in the order in which they were stored
+        at = [i for i, _ in rows]
+        mine = {column: values[at] for column, values in stacks.items()}
+        tables[name] = _table(names, [row for _, row in rows], mine)
     return Laws(tables.pop(RUNTIME), tables)
 
 
-def _table(names: list[str], rows: list[Any]) -> LawTable:
-    columns: dict[str, Any] = dict(
-        zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True)
-    )
-    kinds = list(columns.pop("kind"))
-    knots = _parsed_once(columns.pop("knots"), tuple)
-    alpha = json.loads(f"[{','.join(columns.pop('alpha_s'))}]")
-    shape = json.loads(f"[{','.join(columns.pop('shape'))}]")
-    given = columns.pop("experts")
-    experts = {i: Experts(**json.loads(t)) for i, t in enumerate(given) if t not in (None, "null")}
-    spans = _parsed_once(columns.pop("ranges"), dict)
+def _stacks(
+    connection: Connection, keys: Sequence[str] | None
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """What the configurations are, by model, device, format and threads; key -> place in it.
+
+    Read apart from the fits: joined, each would be sorted and sent once for every fit.
+    """
+    c, m = schema.configuration, schema.model
+    query = select(
+        c.c.key, m.c.name.label("model"), c.c.weights, c.c.device_kind, c.c.device_count, c.c.dtype,
+        c.c.quantization, c.c.threads, c.c.attention, c.c.kv_cache, c.c.compile_mode,
+        c.c.technique,
+    ).join(m, c.c.model_key == m.c.key)  # fmt: skip
+    if keys is not None:
+        query = query.where(c.c.key.in_(keys))
+    found = connection.execute(query).all()
+    rows = sorted(
+        found, key=lambda r: (r.model, r.device_kind, r.dtype, r.threads or 0, r.key)
+    )  # fmt: skip
+    names = query.selected_columns.keys()
+    values = zip(*rows, strict=True) if rows else [()] * len(names)
+    columns: dict[str, Any] = dict(zip(names, values, strict=True))
+    place = {key: i for i, key in enumerate(columns.pop("key"))}
     columns["configuration"] = labels(columns)
     columns["precision"] = [
         dtype if quantized in (None, "none") else quantized
         for dtype, quantized in zip(columns["dtype"], columns["quantization"], strict=True)
     ]
+    return {name: _objects(values) for name, values in columns.items()}, place
+
+
+def _objects(values: Sequence[Any]) -> Any:
+    """A column that can be taken from by places, of whatever type."""
+    made = np.empty(len(values), dtype=object)
+    made[:] = values
+    return made
+
+
+def _table(names: list[str], rows: list[Any], stacks: dict[str, Any]) -> LawTable:
+    columns: dict[str, Any] = dict(
+        zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True)
+    )
+    shared = _parsed_once(columns.pop("shared"), _Shared.of)
+    kinds, knots, shape, spans = ([getattr(one, name) for one in shared]
+                                  for name in ("kind", "knots", "shape", "ranges"))  # fmt: skip
+    own, starts = _flat(columns.pop("own")), np.cumsum([0, *(5 + len(k) for k in knots)])[:-1]
+    columns |= {name: own[starts + i] for i, name in enumerate(("overhead_s", *_STEP))}
+    alpha = [own[i + 5 : i + 5 + len(k)] for i, k in zip(starts, knots, strict=True)]
+    columns["n_parameters"] = [one.parameters for one in shared]
+    experts = {i: one.experts for i, one in enumerate(shared) if one.experts is not None}
     for name in _RANGES:
         columns[f"{name}_from"] = [s[name][0] for s in spans]
         columns[f"{name}_to"] = [s[name][1] for s in spans]
     columns["knots_from"], columns["knots_to"] = [k[0] for k in knots], [k[-1] for k in knots]
+    columns = {"model": stacks["model"]} | columns | stacks
     for name in (*_NUMBERS, "threads"):
         columns[name] = np.array([np.nan if v is None else v for v in columns[name]], dtype=float)
+    columns["device_count"] = np.asarray(columns["device_count"], dtype=int)
     frame = pd.DataFrame({k: v if isinstance(v, np.ndarray) else list(v)
                           for k, v in columns.items()})  # fmt: skip
     return LawTable(frame, kinds, knots, alpha, shape, experts)
+
+
+def _flat(texts: Sequence[str]) -> FloatArray:
+    """The numbers of JSON arrays one after the other, nested or not, null as NaN: exact, and
+    several times as fast as `json.loads`."""
+    joined = ",".join(texts).translate({ord("["): None, ord("]"): None}).replace("null", "nan")
+    return np.fromstring(joined, sep=",") if joined else np.empty(0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What fits of one plan have in common: the form of the curve, and where it was measured."""
+
+    kind: str
+    knots: tuple[float, ...]
+    shape: list[float]
+    ranges: dict[str, list[int]]
+    experts: Experts | None
+    parameters: int
+
+    @classmethod
+    def of(cls, parts: list[Any]) -> _Shared:
+        kind, knots, shape, ranges, experts, names = parts
+        return cls(kind, tuple(knots), shape, ranges, experts and Experts(**experts), len(names))
 
 
 def _parsed_once(texts: Sequence[str], make: Any) -> list[Any]:

@@ -56,7 +56,8 @@ def run_report(
     bad = own_cells[~own_cells["status"].isin(["ok", "planned"])]
     columns = [
         "model", "configuration", "configuration_key", "n_points", "n_heldout", "mape",
-        "heldout_mean_error", "heldout_median_error", "heldout_p90_error", "heldout_max_error",
+        "error_reason", "heldout_mean_error", "heldout_median_error", "heldout_p90_error",
+        "heldout_max_error",
         "between_process_rel", "device_s", "prompt_min", "prompt_max", "output_max", "context_max",
     ]  # fmt: skip
     return RunReport(

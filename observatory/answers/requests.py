@@ -9,6 +9,7 @@ import pandas as pd
 from sqlalchemy import Engine, select
 
 from observatory.answers.estimates import Estimate
+from observatory.answers.fitted import SATURATED
 from observatory.answers.laws import ENERGY_FITS, P90_OF_NORMAL, Laws, read_laws
 from observatory.answers.tables import capabilities
 from observatory.ceilings import MEASURED_HERE, Ceiling, Ceilings
@@ -185,6 +186,8 @@ def _basis(row: Mapping[str, Any]) -> str:
     if row["heldout_p90_error"] is not None:
         return f"p90 of {row['n_heldout']:.0f} held-out points"
     if row["p95_error"] is not None:
+        if row["n_points"] <= row["n_parameters"]:
+            return f"not known: {SATURATED}"
         return "p95 of fitted points (none held out)"
     return "unknown"
 

@@ -93,7 +93,7 @@ def _bill(column: str) -> Callable[[Engine, Ask], go.Figure]:
             first = getattr(estimates[0].footprints[0], column)
             raise InputError(f"nothing to draw: {first.reason}")
         if rows.groupby("name")[column].nunique().max() == 1 and rows["zone"].nunique() > 1:
-            rows = rows.drop_duplicates("name").assign(zone="every zone")
+            rows = rows.drop_duplicates("name").assign(zone="every zone", zone_name="every zone")
         return bills.bill(rows, column)
 
     return make
@@ -143,7 +143,7 @@ def _detail(engine: Engine, ask: Ask) -> tuple[Footprint, pd.DataFrame]:
     made, rungs = answers.bill_in_detail(
         engine, ask.workload, _placed(ask.scenario), _one(engine, ask)
     )
-    return made, frames.ladder_rows(rungs)
+    return made, frames.ladder_rows(rungs, made.provenance)
 
 
 def _ladder(engine: Engine, ask: Ask) -> go.Figure:

@@ -11,6 +11,7 @@ from observatory.figures.naming import names
 from observatory.footprint import Footprint
 from observatory.footprint.comparison import WORDS, Change
 from observatory.footprint.ladder import Rung
+from observatory.footprint.zones import zones
 
 #: bills of the footprint page, in its order: column -> (title, quantity of `units`)
 PARTS = {
@@ -29,24 +30,30 @@ RATIOS = ["name", "quantity", "ratio", "ratio_low", "ratio_high", "p_lower", "ve
 
 
 def bill_rows(estimates: Sequence[Estimate]) -> pd.DataFrame:
-    """Bills by configuration and zone, with `name`, `zone` and `provenance` for `bills.bill`."""
+    """Bills by configuration and zone, with what `bills.bill` draws them by."""
     rows = estimate_frame(estimates)
     rows["name"] = names(rows)
     rows["zone"] = rows["zone"].fillna("stated numbers")
+    rows["zone_name"] = [zones()[z].name if z in zones() else z for z in rows["zone"]]
     rows["provenance"], rows["method"] = rows["energy_provenance"], rows["energy_method"]
     return rows
 
 
-def ladder_rows(rungs: Sequence[Rung]) -> pd.DataFrame:
-    """The request on every rung, and what others published there, for `ladder.boundary_ladder`."""
+def ladder_rows(rungs: Sequence[Rung], provenance: str | None) -> pd.DataFrame:
+    """The request on every rung, and what others published there, for `ladder.boundary_ladder`.
+
+    `provenance` is that of the request's energy.
+    """
     rows = []
     for rung in rungs:
         rows.append({"boundary": rung.boundary, "subject": "this request", "ours": True,
-                     "energy_wh": rung.energy_wh, "covers": "+".join(rung.covers),
+                     "energy_wh": rung.energy_wh, "provenance": provenance,
+                     "covers": "+".join(rung.covers),
                      "workload": None, "source": None, "reason": rung.reason})  # fmt: skip
         rows += [
             {"boundary": rung.boundary, "subject": point.subject, "ours": False,
-             "energy_wh": point.value, "covers": point.boundary_as_published,
+             "energy_wh": point.value, "provenance": "imported",
+             "covers": point.boundary_as_published,
              "workload": point.workload, "source": point.source, "reason": None}
             for point in rung.comparable
         ]  # fmt: skip

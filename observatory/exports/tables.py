@@ -60,7 +60,7 @@ def guard_frame(frame: pd.DataFrame) -> pd.DataFrame:
     made = frame.copy()
     for name in made.columns:
         if made[name].dtype == object or isinstance(made[name].dtype, pd.StringDtype):
-            made[name] = [guarded(flat(value)) for value in made[name]]
+            made[name] = [guarded(flat(value)) for value in made[name].tolist()]
     made.columns = pd.Index([guarded(str(name)) for name in made.columns])
     return made
 

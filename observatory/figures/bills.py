@@ -24,7 +24,7 @@ BILLS = {
 def bill(rows: pd.DataFrame, column: str) -> go.Figure:
     """One bill of one request: a dot with its p5–p95 for each model, one row for each zone.
 
-    `rows`: `name`, `zone`, `provenance`, and `column` with `_low` and `_high`. A bill that is
+    `rows`: `name`, `zone_name`, `provenance`, and `column` with `_low` and `_high`. A bill that is
     missing is not drawn; a figure without any says so. The axis is logarithmic where every value
     is positive and the largest is ten times the smallest, else linear from zero.
     """
@@ -44,7 +44,7 @@ def bill(rows: pd.DataFrame, column: str) -> go.Figure:
     figure.update_xaxes(**(style.log_axis(label, values) if wide else style.linear_axis(label)))
     figure.update_yaxes(autorange="reversed", showgrid=True, type="category")
     figure.update_layout(scattermode="group", scattergap=0.5)
-    rows_drawn = known["zone"].nunique() * max(1, known["name"].nunique() * 0.6)
+    rows_drawn = known["zone_name"].nunique() * max(1, known["name"].nunique() * 0.6)
     return style.finish(figure, int(110 + style.ROW_PX * (1 + rows_drawn)))
 
 
@@ -52,7 +52,7 @@ def _dots(name: str, group: pd.DataFrame, column: str, quantity: str, colour: st
     mid = [float(v) for v in group[column]]
     low, high = style.plain(group[f"{column}_low"]), style.plain(group[f"{column}_high"])
     return {
-        "x": mid, "y": [style.safe(z) for z in group["zone"]], "mode": "markers",
+        "x": mid, "y": [style.safe(z) for z in group["zone_name"]], "mode": "markers",
         "name": style.safe(name), "orientation": "h",
         "marker": {"color": colour, "size": 11,
                    "symbol": [style.symbol(p) for p in group["provenance"]]},

@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 CHARACTER_PX, LINE_PX, GAP_PX = 6.6, 15.0, 7.0
-#: the plot that labels are placed for, in pixels: on a wider one they are further apart
-PLOT_PX = (420.0, 360.0)
+#: the plot that labels are placed for, in pixels (a telephone's): on a wider one they are further
+#: apart
+PLOT_PX = (250.0, 360.0)
+FAR_PX = 1e4
 #: plotly's `textposition` -> the label's centre, in widths right of and heights above the point
 POSITIONS = {
     "top center": (0.0, 1.0), "bottom center": (0.0, -1.0), "top left": (-1.0, 1.0),
@@ -94,7 +96,9 @@ def beside(
     def py(value: float) -> float:
         return PLOT_PX[1] * (value - y_span[0]) / ((y_span[1] - y_span[0]) or 1.0)
 
-    obstacles = []
+    # what hangs over the sides of the plot would cover the ticks, or be cut
+    obstacles = [Box(-FAR_PX, -6, -FAR_PX, FAR_PX),
+                 Box(PLOT_PX[0] + 6, FAR_PX, -FAR_PX, FAR_PX)]  # fmt: skip
     for m in marks:
         x, y = px(m.x), py(m.y)
         obstacles.append(Box(x - 7, x + 7, y - 7, y + 7))

@@ -17,21 +17,25 @@ if TYPE_CHECKING:
 def boundary_ladder(rungs: pd.DataFrame) -> go.Figure:
     """Energy of one request up to each boundary, beside what others published at that boundary.
 
-    `rungs`: `boundary`, `subject` (this request, or whose figure), `energy_wh`, `ours` (bool).
-    Published figures belong to other requests on other machines: the rung is what is comparable.
+    `rungs`: `boundary`, `subject` (this request, or whose figure), `energy_wh`, `ours` (bool),
+    `provenance` (a shape). Published figures belong to other requests on other machines: the rung
+    is what is comparable.
     """
     known = rungs[rungs["energy_wh"].notna()]
     if known.empty:
         return style.blank("No rung has a number: see the reasons below.")
     go = style.graph_objects()
     figure = go.Figure()
-    for ours, name, colour, shape in ((True, "this request", style.BLUE, "circle"),
-                                      (False, "published", style.GREY, "square")):  # fmt: skip
+    for ours, name, colour in (
+        (True, "this request", style.BLUE),
+        (False, "published", style.GREY),
+    ):
         part = known[known["ours"] == ours]
         if not part.empty:
             figure.add_scatter(
                 x=list(part["energy_wh"]), y=list(part["boundary"]), mode="markers", name=name,
-                marker={"color": colour, "symbol": shape, "size": 12 if ours else 9},
+                marker={"color": colour, "size": 12 if ours else 9,
+                        "symbol": [style.symbol(p) for p in style.plain(part["provenance"])]},
                 text=[f"{style.safe(s)}: {show(v, 'energy_wh')}"
                       for s, v in zip(part["subject"], part["energy_wh"], strict=True)],
                 hovertemplate="%{text}<extra>%{y}</extra>",
@@ -85,7 +89,8 @@ def variance_shares(shares: pd.DataFrame) -> go.Figure:
 def by_region(rows: pd.DataFrame, column: str, quantity: str) -> go.Figure:
     """One bill of one request in each region with its interval, smallest first, on a log axis.
 
-    `rows`: `zone_name`, `column`, `column_low`, `column_high`.
+    `rows`: `zone_name`, `provenance` of the energy (a shape), `column`, `column_low`,
+    `column_high`.
     """
     known = rows[rows[column].notna() & (rows[column] > 0)].sort_values(column)
     if known.empty:
@@ -96,7 +101,9 @@ def by_region(rows: pd.DataFrame, column: str, quantity: str) -> go.Figure:
     figure = go.Figure()
     figure.add_scatter(
         x=mid, y=[style.safe(z) for z in known["zone_name"]], mode="markers", showlegend=False,
-        marker={"color": style.BLUE, "size": 9}, error_x=style.error_bars(mid, low, high),
+        marker={"color": style.BLUE, "size": 9,
+                "symbol": [style.symbol(p) for p in style.plain(known["provenance"])]},
+        error_x=style.error_bars(mid, low, high),
         text=[show_interval(a, m, b, quantity) for a, m, b in zip(low, mid, high, strict=True)],
         hovertemplate="%{y}: %{text}<extra>p5 – p95</extra>",
     )  # fmt: skip

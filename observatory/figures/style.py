@@ -82,7 +82,8 @@ def log_axis(label: str, values: Iterable[float | None]) -> dict[str, Any]:
         raise InputError(f"{label}: a log axis shows positive values only")
     axis: dict[str, Any] = {"title": {"text": label}, "type": "log", "showgrid": True, "dtick": 1,
                             "minor": {"dtick": "D1", "ticks": "outside", "ticklen": 3,
-                                      "tickcolor": GREY}}  # fmt: skip
+                                      "tickcolor": GREY},
+                            "ticklabelstandoff": 5}  # fmt: skip
     if known:
         wide = max(known) >= 100 * min(known)
         ticks = _decades(min(known), max(known)) if wide else _one_two_five(min(known), max(known))

@@ -82,7 +82,9 @@ def print_estimates(found: list[Estimate] | tuple[Estimate, ...]) -> None:
             for e, mark in zip(found, marks, strict=True)
         ],
         [*where,
-         *sorted({f"interval: {e.error_basis}" for e in found}
+         *sorted({f"interval: {e.error_basis}" for e in found if e.error_rel is not None}
+                 | {f"no interval: {e.model} on {mark}: error {e.error_basis}"
+                    for e, mark in zip(found, marks, strict=True) if e.error_rel is None}
                  | {f"roofline: {e.roofline_hardware}; 'of it': roofline / runtime"
                     for e in found if e.roofline_hardware}
                  | {f"{e.model}: {e.extrapolation}" for e in found if e.extrapolation})],

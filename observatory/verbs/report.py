@@ -81,7 +81,9 @@ def _print_fits(models: tuple[dict[str, Any], ...], planners: tuple[dict[str, An
             for m, mark in zip(models, marks, strict=True)
         ],
         [*where, "held-out points were measured in the same processes; 'between processes' is the "
-         "median spread", *map(_planned, planners)],
+         "median spread",
+         *sorted({f"MAPE –: {m['error_reason']}" for m in models if m["error_reason"]}),
+         *map(_planned, planners)],
     )  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -104,10 +103,10 @@ def page(monkeypatch: pytest.MonkeyPatch) -> Opener:
 
 
 def app_pages() -> list[tuple[str, ...]]:
-    """`PAGES` of dashboards/app.py, which draws when it is imported."""
-    value = next(n.value for n in ast.parse(APP.read_text()).body if isinstance(n, ast.Assign)
-                 and getattr(n.targets[0], "id", "") == "PAGES")  # fmt: skip
-    return list(ast.literal_eval(value))
+    """The pages of the navigation."""
+    from dashboards.navigation import PAGES
+
+    return list(PAGES)
 
 
 def words(app: AppTest) -> str:

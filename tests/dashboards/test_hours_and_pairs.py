@@ -23,14 +23,11 @@ def chart(app: Any, name: str) -> dict[str, Any]:
     return made
 
 
-def test_without_a_file_each_region_has_its_year_and_no_hour(page: Opener, filled: Path) -> None:
+def test_without_a_file_no_empty_map_of_hours_is_drawn(page: Opener, filled: Path) -> None:
     app = page(filled, "footprint", zone="FRA")
-    (heat,) = chart(app, "Carbon of one request by region and hour")["data"]
-    assert "France" in heat["y"] and "Texas" not in heat["y"]
-    assert all(row[0] is not None and set(row[1:]) == {None} for row in heat["z"])
-    said = words(app)
-    assert "no shape of a day is made up" in said and "no file of hours was added" in said
-    assert "US-TX, US-CA, US-VA: no carbon intensity of the kind average-lifecycle" in said
+    alts = [c.proto.alt for c in app.get("plotly_chart")]
+    assert alts and not [alt for alt in alts if "hour of the day" in alt]
+    assert "no shape of a day is made up" in words(app)
 
 
 def test_an_uploaded_file_gives_its_zone_hours(page: Opener, filled: Path) -> None:
@@ -41,7 +38,10 @@ def test_an_uploaded_file_gives_its_zone_hours(page: Opener, filled: Path) -> No
     rows = dict(zip(heat["y"], heat["z"], strict=True))
     assert len(heat["x"]) == 25 and None not in rows["France"]
     assert 10 ** (rows["France"][24] - rows["France"][1]) == pytest.approx(63 / 40)
-    assert set(rows["Poland"][1:]) == {None}
+    assert rows["Poland"][0] is not None and set(rows["Poland"][1:]) == {None}
+    said = words(app)
+    assert "the file has no hours of it" in said
+    assert "US-TX, US-CA, US-VA: no carbon intensity of the kind average-lifecycle" in said
 
 
 def test_a_hostile_upload_is_one_warning_and_no_markup(page: Opener, filled: Path) -> None:

@@ -38,9 +38,10 @@ def spec(figure: Any) -> dict[str, Any]:
 
 
 def bill_rows(**changes: Any) -> pd.DataFrame:
-    row = {"name": "m", "zone": "FRA", "provenance": "estimated", "co2e_operational_g": 0.002,
+    row = {"name": "m", "zone_name": "France", "provenance": "estimated",
+           "co2e_operational_g": 0.002,
            "co2e_operational_g_low": 0.001, "co2e_operational_g_high": 0.01}  # fmt: skip
-    return pd.DataFrame([row, row | {"zone": "POL"} | changes])
+    return pd.DataFrame([row, row | {"zone_name": "Poland"} | changes])
 
 
 def test_measured_idealized_roofline_are_three_traces_in_seconds(rows: pd.DataFrame) -> None:
@@ -65,7 +66,7 @@ def test_a_missing_roofline_is_no_trace(rows: pd.DataFrame) -> None:
 def test_bills_carry_interval_unit_and_shape_of_provenance() -> None:
     made = spec(bills.bill(bill_rows(), "co2e_operational_g"))
     (trace,) = made["data"]
-    assert trace["y"] == ["FRA", "POL"]
+    assert trace["y"] == ["France", "Poland"]
     assert trace["marker"]["symbol"] == ["triangle-up"] * 2  # estimated
     assert trace["error_x"]["array"] == pytest.approx([0.008] * 2)
     assert trace["error_x"]["arrayminus"] == pytest.approx([0.001] * 2)
@@ -76,7 +77,7 @@ def test_a_missing_bill_is_not_drawn_as_zero() -> None:
     none = {"co2e_operational_g": None, "co2e_operational_g_low": None,
             "co2e_operational_g_high": None}  # fmt: skip
     (trace,) = spec(bills.bill(bill_rows(**none), "co2e_operational_g"))["data"]
-    assert trace["y"] == ["FRA"]
+    assert trace["y"] == ["France"]
     blank = spec(bills.bill(bill_rows().assign(**none), "co2e_operational_g"))
     assert not blank["data"] and "reason" in blank["layout"]["annotations"][0]["text"]
 
