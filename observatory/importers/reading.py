@@ -340,9 +340,11 @@ def words(row: Mapping[str, Any], name: str) -> str | None:
     value = row.get(name)
     if value is None or value == "":
         return None
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise RowError(f"{name} is no text")
-    made, fault = (_checked if len(text := str(value)) <= 64 else _check)(text)
+    if type(value) is not str:
+        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+            raise RowError(f"{name} is no text")
+        value = str(value)
+    made, fault = (_checked if len(value) <= 64 else _check)(value)
     if fault is not None:
         raise RowError(f"{name} {fault}")
     return made
