@@ -129,6 +129,7 @@ def part_s(plan: Plan, models: dict[str, ResolvedModel], speed: expect.Speed) ->
     for target in plan.targets:
         architecture = models[target.model].architecture
         total += plan.processes * expect.load_s(architecture, target)
+        total += plan.processes * expect.heating_s(target, profile, profile.window_target_s(TICK_S))
         for point in target.points:
             repeats = 1 if point.phase == Phase.IDLE else plan.processes
             window_s = _window_s(profile, str(point.phase))

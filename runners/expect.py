@@ -25,8 +25,11 @@ CPU_CORE_FLOPS = (
     ("amx_bf16", 1000e9), ("avx512_bf16", 400e9), ("avx512f", 80e9), ("avx2", 40e9),
 )  # fmt: skip
 CPU_CORE_BYTES_PER_S = 10e9
-START_S = 6.0  #: importing the libraries in a fresh process and building a small model
-BUILD_BYTES_PER_S = 0.5e9  #: writing random weights
+#: By kind of device: importing the libraries in a fresh process and building a small model, and
+#: writing random weights (an H100 was seen to load 2.5 to 15 GB in 9 to 14 s).
+START_S = {"cpu": 6.0, "cuda": 7.0}
+BUILD_BYTES_PER_S = {"cpu": 0.5e9, "cuda": 5e9}
+HEATING_WINDOWS = 2  #: in each process, until an accelerator's temperature stands (METHOD §3.3)
 PLANNER_POINTS = 8  #: what a planner chose per batch size on small models, roughly
 
 
@@ -113,7 +116,17 @@ def planner_points(target: Target) -> int:
 
 def load_s(architecture: Architecture, target: Target) -> float:
     """Expected seconds until a fresh process has its model."""
-    return START_S + architecture.parameters * DTYPE_BYTES[target.dtype] / BUILD_BYTES_PER_S
+    kind = target.device.partition(":")[0]
+    return (
+        START_S[kind]
+        + architecture.parameters * DTYPE_BYTES[target.dtype] / (BUILD_BYTES_PER_S[kind])
+    )
+
+
+def heating_s(target: Target, profile: Profile, window_s: float) -> float:
+    """Expected seconds in which a fresh process's device gets warm, where the profile waits."""
+    waits = profile.half_width_rel is not None and target.device != "cpu"
+    return HEATING_WINDOWS * window_s if waits else 0.0
 
 
 def plan_s(
@@ -129,7 +142,7 @@ def plan_s(
             repeats = 1 if point.phase == Phase.IDLE else plan.processes
             total += repeats * cell_s(model, target, point, speed, profile, window_s)
         total += plan.processes * planner_s(plan, model, target, speed, window_s)
-        total += plan.processes * load_s(model, target)
+        total += plan.processes * (load_s(model, target) + heating_s(target, profile, window_s))
     return total
 
 
