@@ -180,6 +180,11 @@ def _sqlite_engine(url: URL, read_only: bool) -> Engine:
             "sqlite", database=f"file:{path}", query={"mode": "ro", "uri": "true"}
         )  # fmt: skip
         engine = create_engine(uri)
+
+        @event.listens_for(engine, "do_connect")
+        def _unmoved(_dialect: Any, _record: object, arguments: list[Any], _options: Any) -> None:
+            if _is_still(path):
+                arguments[0] += "&immutable=1"
     else:
         engine = create_engine(url)
 
@@ -196,6 +201,16 @@ def _sqlite_engine(url: URL, read_only: bool) -> Engine:
         cursor.close()
 
     return engine
+
+
+def _is_still(path: Path) -> bool:
+    """Whether nobody can be writing: the folder is closed to us and no journal is in it.
+
+    To read a database in WAL mode SQLite makes files beside it, which a folder without the right to
+    write (a share, a read-only disk, an image) refuses; `immutable=1` reads without them.
+    """
+    journal = path.with_name(f"{path.name}-wal")
+    return not os.access(path.parent, os.W_OK) and not journal.exists()
 
 
 def _check_file(url: URL) -> None:

@@ -128,6 +128,38 @@ def test_unwritable_folder(tmp_path: Path) -> None:
         open_database(tmp_path / "o.db")
 
 
+def test_a_database_in_a_closed_folder_is_read_without_files_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "o.db"
+    open_database(path).dispose()
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda p, mode: Path(p) != tmp_path and real(p, mode))
+    beside = set(tmp_path.iterdir())
+    with open_read_only(path).connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM v_footprint")).scalar() == 0
+        assert set(tmp_path.iterdir()) == beside == {path}
+        with pytest.raises(DBAPIError, match="readonly"):
+            connection.execute(text("DELETE FROM source"))
+
+
+def test_a_database_under_way_in_a_closed_folder_is_read_with_its_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "o.db"
+    writer = open_database(path)
+    with writer.begin() as connection:
+        connection.execute(text(
+            "INSERT INTO source (key, name, tool, retrieved_utc, imported_utc, rows_read, "
+            "rows_stored, rows_rejected, notes) VALUES ('k', 'n', 't', 'r', 'i', 1, 1, 0, '{}')"
+        ))  # fmt: skip
+    assert (tmp_path / "o.db-wal").exists()
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda p, mode: Path(p) != tmp_path and real(p, mode))
+    with open_read_only(path).connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM source")).scalar() == 1
+
+
 def test_a_path_below_a_file_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(DatabaseError, match="cannot create"):
