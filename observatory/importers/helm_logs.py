@@ -30,6 +30,7 @@ _POINT = re.compile(
     r"(\d{1,12}\.\d{1,20}) seconds \+- (\d{1,12}\.\d{1,20})\s*$",
     re.ASCII,
 )
+_A_POINT = re.compile(r"^Runtime for \{'num_input_tokens': [0-9]", re.MULTILINE)
 _WHOLE = re.compile(r"[0-9]{1,12}")
 _NEEDED = ("num_layers", "hidden_size", "num_attention_heads")
 _SHAPE = (*_NEEDED, "ffn_hidden_size", "tensor_model_parallel_size",
@@ -90,9 +91,9 @@ class ParsedLog:
 
 
 def sniff(path: Path) -> bool:
-    """A block of Megatron arguments, or a line that gives a point."""
+    """A block of Megatron arguments, or a line that gives a point (and not prose about one)."""
     start = head(path)
-    return "Runtime for {'num_input_tokens'" in start or (
+    return bool(_A_POINT.search(start)) or (
         "- arguments -" in start and "all_num_input_tokens" in start
     )
 

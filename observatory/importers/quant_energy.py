@@ -7,6 +7,7 @@ differences, and are not stored, because they follow from the two values.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from observatory.importers.reading import (
     whole,
     words,
 )
+from observatory.records import Reported
 
 TOOL, LICENCE = "quantization energy data set", "CC BY 4.0"
 PAIRED = ("energy_j_per_1k_tok", "fp16_energy_j_per_1k_tok", "perplexity", "fp16_perplexity")
@@ -44,7 +46,8 @@ def sniff(path: Path) -> bool:
 def read(path: Path) -> Reading:
     """Every pair. Raises InputError where the file is unreadable."""
     paired = set(PAIRED) <= set(header(path))
-    rows = each(csv_rows(path, PAIRED if paired else MEASURED), _paired if paired else _measured)
+    make, seen = _paired if paired else _measured, dict[tuple[Any, ...], str]()
+    rows = each(csv_rows(path, PAIRED if paired else MEASURED), lambda k, raw: make(k, raw, seen))
     return Reading(TOOL, rows, None, LICENCE, "https://doi.org/10.5281/zenodo.22037483")
 
 
@@ -65,24 +68,32 @@ def _common(key: str, raw: Any, precision: str, n: str) -> Common:
     )
 
 
-def _paired(key: str, raw: Any) -> Row:
+def _plain(key: str, raw: Any, column: str, n: str, seen: dict[tuple[Any, ...], str]) -> Reported:
+    """Joules a token in FP16. Rows of several formats repeat the one measurement that they are held
+    against: from the second on it is marked `twin_of` the first, so as to count once."""
+    joules, common = needed(raw, column, KILO), _common(f"{key}:fp16", raw, "FP16", n)
+    same = (common.model_name, common.device_kind, common.batch, common.n, joules)
+    first = seen.setdefault(same, common.row)
+    if first != common.row:
+        common = replace(common, extra={**common.extra, "twin_of": first})
+    return common.fact("energy_per_token_j", joules, "token")
+
+
+def _paired(key: str, raw: Any, seen: dict[tuple[Any, ...], str]) -> Row:
     precision = name_of(raw, "precision")
     own = _common(key, raw, precision, "decode_iterations")
-    plain = _common(f"{key}:fp16", raw, "FP16", "decode_iterations")
     facts = own.facts({
         "energy_per_token_j": (needed(raw, "energy_j_per_1k_tok", KILO), "token"),
         "tokens_per_s": (number(raw, "throughput_tok_s"), "second"),
         "power_w": (number(raw, "avg_power_w"), "second"),
         "energy_run_j": (number(raw, "total_energy_j"), "run"),
     })  # fmt: skip
-    base = plain.facts(
-        {"energy_per_token_j": (needed(raw, "fp16_energy_j_per_1k_tok", KILO), "token")}
-    )
+    base = _plain(key, raw, "fp16_energy_j_per_1k_tok", "decode_iterations", seen)
     scores = tuple(
         _perplexity(raw, column, dtype)
         for column, dtype in (("perplexity", precision), ("fp16_perplexity", "FP16"))
     )
-    return Row(key, (*facts, *base), scores)
+    return Row(key, (*facts, base), scores)
 
 
 def _perplexity(raw: Any, column: str, precision: str) -> Score:
@@ -98,12 +109,11 @@ def _perplexity(raw: Any, column: str, precision: str) -> Score:
                  LICENCE)  # fmt: skip
 
 
-def _measured(key: str, raw: Any) -> Row:
+def _measured(key: str, raw: Any, seen: dict[tuple[Any, ...], str]) -> Row:
     precision = name_of(raw, "precision")
     own = _common(key, raw, precision, "n_runs")
     std = number(raw, "energy_quant_std_j1k", KILO)
-    base = _common(f"{key}:fp16", raw, "FP16", "n_runs")
     return Row(key, (
         own.fact("energy_per_token_j", needed(raw, "energy_quant_j1k", KILO), "token", std=std),
-        base.fact("energy_per_token_j", needed(raw, "energy_fp16_j1k", KILO), "token"),
+        _plain(key, raw, "energy_fp16_j1k", "n_runs", seen),
     ))  # fmt: skip

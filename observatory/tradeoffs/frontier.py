@@ -85,6 +85,8 @@ class Group:
     exact_scores: int  #: points whose score has none
     assumed_costs: int  #: points whose cost has an assumed error (`cost_assumed_rel`)
     not_shown: int = 0  #: points that stand on no frontier and were left out of `points`
+    score_unit: str = "fraction"  #: of the scores
+    lower_is_better: bool = False  #: of the scores, as of a perplexity
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,10 @@ def frontier(
         raise UnknownNameError("cost", cost, list(COSTS), f"one of {', '.join(COSTS)}")
     chosen = scenario or Scenario()
     scores, axes = on_lane(capability_rows(engine), lane, mix_lanes)
+    if len({s.quality == s.score for s in scores if s.score}) > 1:
+        raise InputError(
+            f"{lane!r} mixes scores of which more is better with some of which less is"
+        )
     named = [replace(s, model=model_name(s.model, aliases)) for s in scores]
     find = _Matcher(named, aliases)
     if imported:
@@ -231,10 +237,17 @@ def _group(
         for i, j in enumerate(joined)
     ]  # fmt: skip
     quality, floor = bars
+    down = any(j.match.scored.quality != j.match.scored.score for j in joined)
+    sign = -1.0 if down else 1.0
+    volume, cost_end, quality_end = _volume(options)
+    score_end = None if quality_end is None else sign * quality_end
+    bar = None if quality is None else sign * quality  # a score of at most Q, where less is better
+    units = {j.match.scored.unit for j in joined}
     points = _points(lot, joined, options, drawn, floor, most)
     return Group(lot.name, lot.workload, points, tuple(_steps(options, joined)),
-                 *_volume(options), *_iso(options, joined, quality), tuple(dict.fromkeys(left)),
-                 *_exact(joined), len(joined) - len(points))  # fmt: skip
+                 volume, cost_end, score_end, *_iso(options, joined, bar),
+                 tuple(dict.fromkeys(left)), *_exact(joined), len(joined) - len(points),
+                 units.pop() if len(units) == 1 else "mixed", down)  # fmt: skip
 
 
 def _exact(joined: Sequence[Joined]) -> tuple[int, int, int]:

@@ -50,7 +50,7 @@ MARKS = {"filled": "●", "half": "◐", "hollow": "○"}
 @billing.assume_error
 @click.option("--mix-lanes", is_flag=True, help="Let several lanes share the axis, with a badge.")
 @click.option(
-    "--quality", type=float, metavar="Q", help="Name the cheapest with at least this score."
+    "--quality", type=float, metavar="Q", help="Name the cheapest with this score or a better one."
 )
 @click.option(
     "--floor",
@@ -266,8 +266,11 @@ def _score(score: float, low: float | None, high: float | None) -> str:
 
 
 def _summary(group: Group, unit: str, quality: float | None) -> list[str]:
+    share, of = (0.01, "a hundredth of score") if group.score_unit == "fraction" else (
+        1.0, "a score lower by 1" if group.lower_is_better else "a point of score"
+    )  # fmt: skip
     lines = [
-        f"{s.cheaper} → {s.better}: {show(s.cost_per_quality / 100, unit)} a hundredth of score"
+        f"{s.cheaper} → {s.better}: {show(s.cost_per_quality * share, unit)} {of}"
         for s in group.steps
     ]
     for count, what in ((group.exact_costs, "costs"), (group.exact_scores, "scores")):

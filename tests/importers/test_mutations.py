@@ -412,3 +412,11 @@ def test_a_folder_of_files_that_nobody_knows_is_an_error(
     (tmp_path / "notes.txt").write_text("hello\n")
     assert run(observatory, ["import", "--db", str(tmp_path / "x.db"), str(tmp_path)]) == 2
     assert "of 1 no file is of a form that a reader knows" in capsys.readouterr().err
+
+
+def test_prose_about_a_log_is_no_log(tmp_path: Path) -> None:
+    """A README that explains the format lies beside the logs, and is passed over."""
+    prose = tmp_path / "README.md"
+    prose.write_text("  `Runtime for {'num_input_tokens': P, 'num_output_tokens': O}: T seconds`\n")
+    assert registry.sniff(prose) is None
+    assert registry.sniff(written("helm-logs", tmp_path)) == "helm-logs"
