@@ -19,6 +19,7 @@ from observatory.errors import InputError, UnknownNameError
 
 COLUMNS = ["alias", "name"]
 MAX_ALIASES = 100_000
+MAX_BYTES = 16 * 2**20
 
 
 @cache
@@ -31,9 +32,15 @@ def shipped_aliases() -> Mapping[str, str]:
 def user_aliases(path: Path) -> Mapping[str, str]:
     """The user's own table. Raises InputError for a file that is no `alias,name` CSV."""
     try:
+        if not path.is_file():
+            raise InputError(f"cannot read aliases {path}: no such file, or no plain one")
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"aliases {path}: more than {MAX_BYTES >> 20} MiB")
         content = path.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read aliases {path}: {error}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"cannot read aliases {path}: not UTF-8 text") from None
+    except OSError as error:
+        raise InputError(f"cannot read aliases {path}: {error.strerror or error}") from None
     return _table(content, str(path))
 
 

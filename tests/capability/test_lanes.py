@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -170,3 +171,15 @@ def test_lanes_of_most_models_are_named_first() -> None:
     ]
     with pytest.raises(InputError, match=r"2 lanes.*first: b/acc/1-shot/h/z; b/acc/1-shot/h/a\. "):
         on_lane(rows, "b")
+
+
+def test_an_alias_table_that_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "latin.csv").write_bytes("alias,name\nx,\u00e9\n".encode("latin-1"))
+    for name, said in (
+        ("pipe", "no plain one"),
+        ("absent", "no such file"),
+        ("latin.csv", "UTF-8"),
+    ):
+        with pytest.raises(InputError, match=said):
+            user_aliases(tmp_path / name)
