@@ -18,7 +18,7 @@ from typing import Protocol
 
 import numpy as np
 
-from observatory.decision.chance import Z90
+from observatory.decision.chance import DRAWS, Z90
 from observatory.decision.frontier import Floats
 from observatory.footprint import EnergyInput, FactorTable, Scenario
 from observatory.footprint.bills import footprints
@@ -212,7 +212,9 @@ class Priced:
         table: FactorTable,
         scale: float = 1.0,
     ) -> None:
-        self.scenario, self.scale = scenario, scale
+        # a scenario of few draws would leave the chance to be on a frontier without enough of them
+        self.scenario = replace(scenario, draws=max(scenario.draws, DRAWS))
+        self.scale = scale
         n = sum(len(group.places) for group in groups)
         self.mid = np.full(n, np.nan)
         self.reasons: list[str | None] = [None] * n

@@ -76,6 +76,15 @@ def test_shared_factors_do_not_blur_the_order(database: Path) -> None:
     assert cheap.p_on_frontier > 0.99
 
 
+def test_a_scenario_of_few_draws_still_gives_two_thousand_to_the_frontier(database: Path) -> None:
+    made = [
+        frontier(open_read_only(database), "co2e_g", LANE, Workload.request(500, 200),
+                 Scenario(zone="FRA", draws=draws)).groups[0].points
+        for draws in (100, 2000)
+    ]  # fmt: skip
+    assert made[0] == made[1]
+
+
 def test_a_price_that_is_not_known_is_no_cost(database: Path) -> None:
     engine = open_read_only(database)
     with pytest.raises(InputError, match="--tariff"):
