@@ -8,6 +8,7 @@ handed out as a copy that copies its columns only where somebody writes.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -44,6 +45,12 @@ VERSION_S = 2.0  #: for how long a version of the data is believed
 #: answers that follow every commit; the others follow what was derived
 ON_FACTS = ("runs", "cells", "windows", "findings", "findings_by_rule", "configurations", "sources",
             "reported_models")  # fmt: skip
+
+
+# Modules and their tables never die: a collection that looks at them again each time some tens of
+# thousands of rows were read costs as much as the reading.
+gc.freeze()
+gc.set_threshold(50_000, 20, 50)
 
 
 class Database:

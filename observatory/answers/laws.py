@@ -308,17 +308,18 @@ def read_laws(engine: Engine, keys: Sequence[str] | None = None) -> Laws:
     with engine.connect() as connection:
         stacks, place = _stacks(connection, keys)
         result = connection.execute(query)
-        names = list(result.keys())
-        by: dict[str, list[tuple[int, Any]]] = {RUNTIME: []}
-        quantity = names.index("quantity")
-        for row in result:
-            by.setdefault(row[quantity], []).append((place[row[0]], row))
+        names, found = list(result.keys()), result.all()
+    values = list(zip(*found, strict=True)) if found else [()] * len(names)
+    columns = {name: _objects(column) for name, column in zip(names, values, strict=True)}
+    at = np.array([place[key] for key in columns["configuration_key"]], dtype=int)
     tables = {}
-    for name, rows in by.items():
-        rows.sort(key=lambda pair: pair[0])  # stable: then in the order in which they were stored
-        at = [i for i, _ in rows]
-        mine = {column: values[at] for column, values in stacks.items()}
-        tables[name] = _table(names, [row for _, row in rows], mine)
+    for quantity in (RUNTIME, *ENERGY_FITS):
+        mine = np.flatnonzero(columns["quantity"] == quantity)
+        mine = mine[np.argsort(at[mine], kind="stable")]  # then as they were stored
+        if len(mine) or quantity == RUNTIME:
+            # fits of joules are found by their keys, beside those of time, which name the stack
+            facts = {c: v[at[mine]] for c, v in stacks.items()} if quantity == RUNTIME else {}
+            tables[quantity] = _table({n: v[mine] for n, v in columns.items()} | facts)
     return Laws(tables.pop(RUNTIME), tables)
 
 
@@ -360,26 +361,25 @@ def _objects(values: Sequence[Any]) -> Any:
     return made
 
 
-def _table(names: list[str], rows: list[Any], stacks: dict[str, Any]) -> LawTable:
-    columns: dict[str, Any] = dict(
-        zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True)
-    )
+def _table(columns: dict[str, Any]) -> LawTable:
     shared = _parsed_once(columns.pop("shared"), _Shared.of)
-    kinds, knots, shape, spans = ([getattr(one, name) for one in shared]
-                                  for name in ("kind", "knots", "shape", "ranges"))  # fmt: skip
-    own, starts = _flat(columns.pop("own")), np.cumsum([0, *(5 + len(k) for k in knots)])[:-1]
+    kinds, spans = [one.kind for one in shared], [one.ranges for one in shared]
+    knots, shape = [one.knots for one in shared], [one.shape for one in shared]
+    sizes = 1 + len(_STEP) + np.array([len(k) for k in knots], dtype=int)
+    own, starts = _flat(columns.pop("own")), np.cumsum(sizes) - sizes
     columns |= {name: own[starts + i] for i, name in enumerate(("overhead_s", *_STEP))}
-    alpha = [own[i + 5 : i + 5 + len(k)] for i, k in zip(starts, knots, strict=True)]
+    spans_of = zip((starts + 1 + len(_STEP)).tolist(), (starts + sizes).tolist(), strict=True)
+    alpha = [own[i:j] for i, j in spans_of]
     columns["n_parameters"] = [one.parameters for one in shared]
     experts = {i: one.experts for i, one in enumerate(shared) if one.experts is not None}
     for name in _RANGES:
         columns[f"{name}_from"] = [s[name][0] for s in spans]
         columns[f"{name}_to"] = [s[name][1] for s in spans]
     columns["knots_from"], columns["knots_to"] = [k[0] for k in knots], [k[-1] for k in knots]
-    columns = {"model": stacks["model"]} | columns | stacks
-    for name in (*_NUMBERS, "threads"):
+    for name in (*_NUMBERS, *({"threads"} & columns.keys())):
         columns[name] = np.array([np.nan if v is None else v for v in columns[name]], dtype=float)
-    columns["device_count"] = np.asarray(columns["device_count"], dtype=int)
+    if "device_count" in columns:
+        columns["device_count"] = np.asarray(columns["device_count"], dtype=int)
     frame = pd.DataFrame({k: v if isinstance(v, np.ndarray) else list(v)
                           for k, v in columns.items()})  # fmt: skip
     return LawTable(frame, kinds, knots, alpha, shape, experts)
