@@ -160,7 +160,7 @@ def common_factor(origin: Floats, made: Floats, step: float) -> float | None:
     """
     slack = 0.5 * step * (1 + 1e-9) + FLOAT_REL * made
     low, high = float(np.max((made - slack) / origin)), float(np.min((made + slack) / origin))
-    if low > high:
+    if not low <= high:  # also where a quotient of a stranger's numbers overflows
         return None
     _, first = np.unique(origin, return_index=True)
     by_chance = np.sort(np.minimum(1.0, 2 * slack[first] / (2.5 * NOISE_REL * made[first])))

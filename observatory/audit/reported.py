@@ -133,7 +133,8 @@ def _beside_others(table: pd.DataFrame) -> pd.DataFrame:
     names, points = _joined(table, SERIES), _joined(table, POINT)
     known = np.flatnonzero(~np.isnan(values))
     for at in _groups(known, _codes(table, SAME)[known]):
-        found = exact_multiples(values[at], names[at].tolist(), points[at].tolist())
+        with np.errstate(over="ignore", invalid="ignore"):  # values of 1e300 and 1e-300 in one file
+            found = exact_multiples(values[at], names[at].tolist(), points[at].tolist())
         factor[at], multiple_of[at] = labels(found, len(at))
     return table.assign(
         repeats=repeats, repeats_median=middle, factor=factor, multiple_of=multiple_of

@@ -127,8 +127,8 @@ class _Run:
             shots = _object(self.content, "config").get("num_fewshot")
         harness = f"lm-eval-{self.version or '?'}"
         return Lane(
-            name, metric, None if shots is None else f"{shots}"[:20], harness,
-            "harness-run", None if version is None else f"{version}"[:20], filtered or None,
+            name, metric, _word({"shots": shots}, "shots"), harness,
+            "harness-run", _word({"version": version}, "version"), filtered or None,
             chat_template=self.chat, precision=self.precision,
         )  # fmt: skip
 

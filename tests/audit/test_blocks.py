@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from observatory.audit.blocks import Multiple, common_factor, exact_multiples, resolution
@@ -52,6 +52,7 @@ def test_full_digits_need_no_shared_points() -> None:
     assert found.factor == 1.3
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([0.002, 0.01]), st.sampled_from([3, 6, 15]))
 def test_measurements_are_never_taken_for_multiples(seed: int, noise: float, digits: int) -> None:
     """Blocks that are proportional but for the least noise that good measurements have."""
@@ -80,6 +81,7 @@ def test_missing_and_zero_values_are_not_looked_at() -> None:
     assert find(np.array([np.nan, 0.0, -1.0])) == []
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([3, 7, 10, 50]))
 def test_means_of_printed_numbers_are_no_multiples(seed: int, repeats: int) -> None:
     """A mean over repeats of milliseconds has all digits of a double, and yet is coarse."""

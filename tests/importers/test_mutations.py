@@ -181,12 +181,12 @@ def storable(row: Row) -> None:
         harmless(
             [fact.model_name, fact.device_kind, fact.dtype, fact.backend, *fact.extra.values()]
         )
-        json.dumps(dict(fact.extra), allow_nan=False)
+        json.dumps(dict(fact.extra), allow_nan=False, ensure_ascii=False).encode()
     for score in row.scores:
         kept = score.row(score.model)
         assert all(math.isfinite(v) for v in kept.values() if isinstance(v, float))
         harmless([kept["model_name"], kept["benchmark"], kept["metric"], kept["lane"]])
-        json.dumps(kept, allow_nan=False)
+        json.dumps(kept, allow_nan=False, ensure_ascii=False).encode()
 
 
 def harmless(cells: list[Any]) -> None:
@@ -420,3 +420,11 @@ def test_prose_about_a_log_is_no_log(tmp_path: Path) -> None:
     prose.write_text("  `Runtime for {'num_input_tokens': P, 'num_output_tokens': O}: T seconds`\n")
     assert registry.sniff(prose) is None
     assert registry.sniff(written("helm-logs", tmp_path)) == "helm-logs"
+
+
+@pytest.mark.filterwarnings("error")
+def test_values_of_every_size_are_audited_in_silence(tmp_path: Path) -> None:
+    path = tmp_path / "wide.csv"
+    rows = [f"m{k % 3},e2e,{k // 3 + 1},{10.0 ** (k * 24 - 300):g}" for k in range(24)]
+    path.write_text("\n".join(["model,phase,batch,energy_j", *rows]))
+    assert import_file(tmp_path / "x.db", path).stored == 24
