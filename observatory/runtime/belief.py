@@ -28,10 +28,15 @@ class Posterior:
 
 @dataclass(frozen=True)
 class Belief:
-    """The mixture. `inflation` >= 1 widens what proved too narrow on the data themselves."""
+    """The mixture. `inflation` >= 1 widens what proved too narrow on the data themselves.
+
+    `least_s` is a time that no row can be believed to undercut, when errors are put in relation to
+    it: far from data a Gaussian may reach below zero.
+    """
 
     parts: tuple[Posterior, ...]
     inflation: float
+    least_s: float = 1e-12
 
     @property
     def mean(self) -> FloatArray:
@@ -106,7 +111,8 @@ def believe(
         part, misfit = _condition(surrogate, data, hypotheses[key], weight / total)
         parts.append(part)
         misfits.append(misfit * weight / total)
-    return Belief(tuple(parts), max(1.0, float(sum(misfits)) ** 0.5))
+    least_s = surrogate.scales.floor_s / 2
+    return Belief(tuple(parts), max(1.0, float(sum(misfits)) ** 0.5), least_s)
 
 
 def _condition(
@@ -140,20 +146,30 @@ def _gaussian(
 
 def expected_error(belief: Belief, targets: IndexArray) -> float:
     """Expected mean |T̂/T - 1| over the rows `targets` if they were measured now."""
-    times = np.maximum(belief.mean[targets], 1e-12)
+    times = np.maximum(belief.mean[targets], belief.least_s)
     return float(np.mean(np.sqrt(belief.variance[targets]) / times) * np.sqrt(2 / np.pi))
 
 
 def error_drops(belief: Belief, targets: IndexArray, candidates: IndexArray) -> FloatArray:
-    """By how much one measurement of each candidate would lower the expected error, (c,)."""
-    drops = np.zeros(len(candidates))
+    """By how much one measurement of each candidate would lower the expected error, (c,).
+
+    The mixture is taken as one Gaussian of its mean and covariance, so that a point at which the
+    hypotheses disagree is worth measuring for what it says of them everywhere.
+    """
+    centre = belief.mean
+    now = np.zeros(len(targets))
+    cross = np.zeros((len(targets), len(candidates)))
+    pivot = np.zeros(len(candidates))
     for part in belief.parts:
-        cov = part.covariance * belief.inflation**2
-        scale = np.maximum(part.mean[targets], 1e-12)
-        now = np.maximum(np.diag(cov)[targets], 0)
-        cross = cov[np.ix_(targets, candidates)]
-        pivot = np.maximum(np.diag(cov)[candidates], 0) + part.noise[candidates]
-        after = np.maximum(now[:, None] - cross**2 / pivot, 0)
-        change = np.sqrt(now)[:, None] - np.sqrt(after)
-        drops += part.weight * np.mean(change / scale[:, None], axis=0) * np.sqrt(2 / np.pi)
-    return drops
+        size = part.weight * belief.inflation**2
+        off = part.mean - centre
+        variance = np.maximum(np.diag(part.covariance), 0)
+        now += size * variance[targets] + part.weight * off[targets] ** 2
+        cross += size * part.covariance[np.ix_(targets, candidates)]
+        cross += part.weight * np.outer(off[targets], off[candidates])
+        pivot += size * variance[candidates] + part.weight * off[candidates] ** 2
+        pivot += part.weight * part.noise[candidates]
+    after = np.maximum(now[:, None] - cross**2 / pivot, 0)
+    change = np.sqrt(now)[:, None] - np.sqrt(after)
+    scale = np.maximum(centre[targets], belief.least_s)
+    return np.asarray(np.mean(change / scale[:, None], axis=0) * np.sqrt(2 / np.pi))

@@ -21,6 +21,7 @@ from observatory.runtime.terms import Evidence
 
 _MOST_KNOTS = 400
 _LIKELY = 0.5  # posterior weight from which a tile size shapes the knots
+_OF_SPREAD = 0.5  # error of a mean, as a share of the spread of its iterations (ours)
 
 
 def mean_data(observations: Sequence[Observation], index: dict[Point, int]) -> Data:
@@ -33,6 +34,17 @@ def mean_data(observations: Sequence[Observation], index: dict[Point, int]) -> D
         np.array([float(np.mean(times)) for times in groups.values()]),
         np.array([float(len(times)) for times in groups.values()]),
     )
+
+
+def spread_of(observations: Sequence[Observation], noise_rel: float) -> float:
+    """Noise expected of a measurement: the median spread of the iterations where that is larger.
+
+    Launches and neighbours that scatter iterations move their mean by about as much: in public logs
+    the error of a mean of 50 is 0.4 to 1.5 times their standard deviation, never its 50th root.
+    Only measurements with decode steps tell; a lone prefill is too short for its clock.
+    """
+    told = [o.std_s / o.runtime_s for o in observations if o.std_s is not None and o.point.steps]
+    return max([noise_rel, *([_OF_SPREAD * float(np.median(told))] if told else [])])
 
 
 def surrogate_for(
@@ -108,6 +120,7 @@ def kriging_solution(
 ) -> Solution:
     """alpha at dense knots over `prompts`, a decode step, and their covariance."""
     size = settings or Settings()
+    noise_rel = spread_of(observations, noise_rel)
     seen = list(dict.fromkeys(o.point for o in observations))
     data = mean_data(observations, {point: i for i, point in enumerate(seen)})
     options = (prior, size, noise_rel, resolution_s, context)

@@ -21,7 +21,13 @@ from observatory.runtime.belief import (
     fit_hypotheses,
 )
 from observatory.runtime.fit import Fit, assemble
-from observatory.runtime.kriging import context_evidence, kriging_solution, mean_data, surrogate_for
+from observatory.runtime.kriging import (
+    context_evidence,
+    kriging_solution,
+    mean_data,
+    spread_of,
+    surrogate_for,
+)
 from observatory.runtime.observations import (
     IndexArray,
     Observation,
@@ -239,7 +245,8 @@ class Planner:
             return []
         seen = {observation.point for observation in self.observations}
         prefills = [point for point in self._measurable if point.has_prefill]
-        if not prefills or len(prefills) == len(self._measurable):
+        steps = [point for point in self._measurable if point.steps]
+        if not prefills or not steps:
             return []  # what was to be measured failed
         longest = max(prefills, key=lambda point: (point.prompt_tokens, -point.steps))
         missing = [] if longest.prompt_tokens in {
@@ -248,10 +255,10 @@ class Planner:
         affordable = set(self._affordable())
         if not promised:
             return [point for point in missing if point in affordable]
-        decodes = sorted(
-            (point for point in self._measurable if point.steps),
-            key=lambda point: (point.first_context, point.steps),
-        )
+        shortest: dict[int, Point] = {}  # of each context: slopes cost no more than they need
+        for point in sorted(steps, key=lambda point: (point.first_context, point.steps)):
+            shortest.setdefault(point.first_context, point)
+        decodes = list(shortest.values())
         scales = self._surrogate.scales
         growth = (scales.context_mean_s + scales.context_sd_s) * decodes[-1].first_context
         ends = 4 if growth > _NOTICEABLE * scales.step_s else 1
@@ -308,8 +315,9 @@ class Planner:
 
     def _learn(self) -> None:
         data = mean_data(self.observations, self._position)
+        noise_rel = spread_of(self.observations, self.noise_rel)
         self._surrogate = surrogate_for(
-            self._rows, data, self.prior, self.settings, self.noise_rel, self.resolution_s
+            self._rows, data, self.prior, self.settings, noise_rel, self.resolution_s
         )
         known = len(data.index)
         if not self._hypotheses or known < _MANY or known % _REFIT_EVERY == 0:

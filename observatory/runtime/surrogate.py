@@ -37,7 +37,7 @@ class Settings:
     own: float = 0.004  # a prompt's own deviation, shared with no other
     drift: float = 1.3  # of the slope between contexts, in units of the noise
     drift_octaves: float = 2.0
-    jitter: float = 4.0  # of launches, as a share of a decode step, in units of the noise
+    jitter: float = 0.008  # of launches, as a share of a decode step
     noise_sd: float = 1.0
     fewest_steps: int = 11  # of a measurement that has any: shorter ones are mostly jitter
     tiles: tuple[int, ...] = (0, 32, 64, 128, 256)
@@ -161,7 +161,7 @@ class Surrogate:
 
     def noise(self, h: Hypothesis, times: FloatArray) -> FloatArray:
         """Variance of one measurement that takes `times` seconds (n,)."""
-        jitter = self.settings.jitter * np.exp(h.theta[3]) * self.scales.step_s
+        jitter = self.settings.jitter * self.scales.step_s
         rounding = self.scales.resolution_s**2 / 12
         return np.asarray((np.exp(h.theta[3]) * times) ** 2 + rounding + jitter**2)
 
