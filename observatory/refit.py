@@ -90,6 +90,8 @@ class Refit:
         }
         own["recipe"] = None if self.fit is None else self.fit.recipe
         own["fit"] = None if self.fit is None else self.fit.to_json()
+        own["degrees_of_freedom"] = None if self.fit is None else self.fit.degrees_of_freedom
+        own["error_unknown"] = None if self.fit is None else self.fit.error_unknown
         made = self.fitted
         own["n_heldout"] = 0 if made is None else made.n_heldout
         held = None if made is None else made.heldout

@@ -36,7 +36,8 @@ FIXED_RECIPES = ("published-2023",)  # recipes that have no optional term
 
 @dataclass(frozen=True)
 class Fit:
-    """Parameters of T(p,o,B), immutable. `covariance` (m, m) in s² belongs to `parameter_names`."""
+    """Parameters of T(p,o,B), immutable. `covariance` (m, m) in s² belongs to `parameter_names`;
+    None where it is not defined: in `published-2023`, and where no degree of freedom is left."""
 
     recipe: str
     curve: PrefillCurve
@@ -61,6 +62,27 @@ class Fit:
     def b1_s(self) -> float | None:
         """Seconds for each token of context in a step, None where the term is off."""
         return self.step.per_context_token_s
+
+    @property
+    def degrees_of_freedom(self) -> int | None:
+        """Points less parameters, at least 0; None for `kriging`, whose knots are no parameters."""
+        if self.recipe == "kriging":
+            return None
+        return max(0, self.points_used - len(self.parameter_names))
+
+    @property
+    def error_unknown(self) -> str | None:
+        """Why `errors` and `covariance` say nothing, or None where they do.
+
+        A fit with as many parameters as points passes through them whatever they are: its residuals
+        are 0 by construction, and only held-out points can judge it.
+        """
+        if self.degrees_of_freedom != 0:
+            return None
+        return (
+            f"{self.points_used} points for {len(self.parameter_names)} parameters: the fit passes "
+            "through its points whatever they are"
+        )
 
     def predict(
         self,
@@ -174,7 +196,8 @@ def assemble(
     device_s: float | None,
 ) -> Fit:
     """A fit from a recipe's solution, with errors and ranges of the rows it was made from."""
-    covariance = solution.covariance
+    saturated = recipe != "kriging" and len(rows) <= len(solution.names)
+    covariance = None if saturated else solution.covariance  # no residual is left to learn it from
     return Fit(
         recipe=recipe,
         curve=solution.curve,

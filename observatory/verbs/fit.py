@@ -205,11 +205,14 @@ def _print_request(
 def _cells(made: Refit, mark: str, quantity: str) -> list[Any]:
     fitted = made.fit
     assert fitted is not None  # the caller leaves the others out
-    errors, alpha, ranges = fitted.errors, fitted.curve.alpha_s, fitted.ranges
+    alpha, ranges = fitted.curve.alpha_s, fitted.ranges
+    found = fitted.errors
+    errors = (found.mape, found.p95, found.max, found.alpha1)
+    mape, p95, largest, alpha1 = errors if fitted.error_unknown is None else (None,) * 4
     return [
         made.model, mark, fitted.points_used, text(fitted.b0_s, quantity),
-        show_range(alpha[0], alpha[-1], quantity), percent(errors.mape, 2), percent(errors.p95),
-        percent(errors.max), percent(errors.alpha1), f"{significant(fitted.device_s)} s",
+        show_range(alpha[0], alpha[-1], quantity), percent(mape, 2), percent(p95),
+        percent(largest), percent(alpha1), f"{significant(fitted.device_s)} s",
         f"{ranges.prompt[0]}-{ranges.prompt[1]}",
     ]  # fmt: skip
 
@@ -231,6 +234,8 @@ def _notes(found: list[Refit]) -> list[str]:
         fitted = made.fit
         assert fitted is not None
         said = [f"{e.name} {'on' if e.accepted else 'off'} ({e.reason})" for e in fitted.evidence]
+        if fitted.error_unknown:
+            notes.append(f"{made.model}: error unknown: {fitted.error_unknown}")
         if said:
             notes.append(f"{made.model}: {'; '.join(said)}")
         if made.fitted is not None and made.fitted.heldout is not None:

@@ -250,6 +250,19 @@ def test_helm_lookup_is_a_saw_tooth_and_not_the_default() -> None:
     assert beyond == pytest.approx(alpha[1024.0] * 2)
 
 
+def test_a_saturated_fit_says_that_its_error_is_unknown() -> None:
+    points = [o for o in grid(noise=0.1) if o.output_tokens == 1 or o.prompt_tokens == 1][:6]
+    points = [*[o for o in points if o.output_tokens == 1], points[1]]
+    fitted = fit(points)
+    assert fitted.errors.mape == pytest.approx(0.0, abs=1e-9)
+    assert fitted.degrees_of_freedom == 0
+    assert fitted.covariance is None
+    assert "passes through its points" in (fitted.error_unknown or "")
+    whole = fit(grid(noise=0.1))
+    assert whole.degrees_of_freedom == len(PROMPTS) * len(OUTPUTS) - len(PROMPTS) - 1
+    assert whole.error_unknown is None
+
+
 def test_covariance_covers_the_truth() -> None:
     inside = 0
     for seed in range(40):

@@ -63,3 +63,21 @@ def test_broken_lines_are_named_and_the_rest_is_fitted(
     path.write_text(MINI.read_text() + "Runtime for {'num_input_tok")
     assert run(observatory, ["fit", str(path)]) == 1
     assert "line 31" in capsys.readouterr().err
+
+
+def test_a_saturated_fit_shows_no_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = [
+        line
+        for line in MINI.read_text().splitlines()
+        if not line.startswith("Runtime for")
+        or "'num_output_tokens': 1}" in line
+        or ("'num_input_tokens': 1," in line and "'num_output_tokens': 32" in line)
+    ]
+    path = tmp_path / "few.log"
+    path.write_text("\n".join(kept) + "\n")
+    assert run(observatory, ["fit", str(path)]) == 0
+    assert "error unknown" in capsys.readouterr().out
+    assert run(observatory, ["fit", str(path), "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["degrees_of_freedom"] == 0
+    assert "passes through" in row["error_unknown"]
