@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -202,6 +202,13 @@ def shapes(bars: str = "Bars reach from the 5th to the 95th percentile.") -> Non
     """What the markers' shapes say, and the bars."""
     st.caption("Shape tells how a number was obtained: ● measured ▲ estimated ◆ modelled "
                f"■ imported. {bars}")  # fmt: skip
+
+
+def options_note(said: Iterable[str | None]) -> None:
+    """Where the page has what a reason names by its option on the command line."""
+    if any("--" in words for words in said if words):
+        st.caption("`--tariff`, `--gpu-price`, `--pue`, `--wue` are *Site and prices* in the "
+                   "sidebar; other options are of the command line alone.")  # fmt: skip
 
 
 def nothing_yet(what: str) -> None:

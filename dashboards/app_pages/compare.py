@@ -58,6 +58,7 @@ def render(database: Database, choice: Choice) -> None:
     for change in changes.values():
         for quantity, why in change.missing.items():
             st.markdown(f"* {theme.text(WORDS.get(quantity, quantity))}: {theme.text(why)}")
+    theme.options_note(why for change in changes.values() for why in change.missing.values())
     _pairs(database, base, others, known)
     _side_by_side(database, choice, [base, *others], known)
 

@@ -89,6 +89,7 @@ def _bills(made: Footprint) -> None:
                      "value": st.column_config.TextColumn("value [p5 – p95]", width="medium"),
                      "reason": st.column_config.TextColumn("why it is missing", width="large"),
                  }, placeholder=MISSING)  # fmt: skip
+    theme.options_note(frame["reason"].dropna())
     with st.container(horizontal=True):
         theme.download(frame.drop(columns="value"), "bills")
 

@@ -67,6 +67,7 @@ def render(database: Database, choice: Choice) -> None:
     _measures(made)
     for note in found.billed.notes:
         st.caption(theme.text(note))
+    theme.options_note(found.billed.notes)
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
