@@ -9,11 +9,14 @@ import pytest
 
 from benchmarks.bench_planner import RESOLUTION_S, logs, observations_of, prior_of
 from observatory.errors import InputError
+from observatory.runtime.belief import Belief, Posterior, error_drops
 from observatory.runtime.fit import heldout_errors
+from observatory.runtime.kriging import spread_of
 from observatory.runtime.observations import Observation, Point, observed
 from observatory.runtime.planner import Planner
 from observatory.runtime.prior import Prior, ignorant_prior
 from observatory.runtime.replay import CurvePoint, replay, seven_points, thinned
+from observatory.runtime.surrogate import Hypothesis
 
 PROMPTS = [1, 8, 24, 56, 100, 150, 200, 260, 330, 400, 470, 530, 600, 700, 800, 900, 1000]
 
@@ -163,6 +166,33 @@ def test_a_launch_bound_prior_spends_nothing_on_long_contexts(reference: Path) -
     grid = observations_of(launch)
     (point,) = replay(grid, [0.009], prior=prior_of(launch, device), resolution_s=RESOLUTION_S)
     assert point.fit.b1_s is None
+
+
+def test_noise_is_read_off_the_spread_of_iterations() -> None:
+    point, lone = Point("e2e", 8, 12), Point("e2e", 8, 1)
+    told = [observed(point, 1.0, std_s=0.04), observed(lone, 0.1, std_s=0.09)]
+    assert spread_of(told, 0.002) == pytest.approx(0.02)  # half of it; a lone prefill tells nothing
+    assert spread_of(told, 0.03) == 0.03
+    assert spread_of([observed(point, 1.0)], 0.002) == 0.002
+
+
+def test_a_point_at_which_hypotheses_disagree_is_worth_measuring() -> None:
+    """Each of two hypotheses is sure; only the second candidate tells which of them is right."""
+    blank = Hypothesis(0, 2, np.zeros(4), 0.0)
+
+    def sure(mean: list[float]) -> Posterior:
+        return Posterior(blank, 0.5, np.array(mean), 1e-12 * np.eye(3), np.full(3, 1e-6))
+
+    belief = Belief((sure([1.0, 1.0, 1.0]), sure([1.2, 1.0, 1.2])), 1.0)
+    drops = error_drops(belief, np.array([0]), np.array([1, 2]))
+    assert drops[0] < 1e-6 < 0.05 < drops[1]
+
+
+def test_the_longest_prompt_of_whole_requests_is_owed_without_a_prior() -> None:
+    """Every point of such a grid has a prefill: that is no sign that decodes failed."""
+    points = [Point("e2e", p, o) for p in PROMPTS for o in (1, 16)]
+    planner = drive(Planner(points, budget_s=4.0), Machine(0.01))
+    assert max(o.prompt_tokens for o in planner.observations[:4]) == PROMPTS[-1]
 
 
 def test_budget_is_kept_and_room_left_for_a_decode() -> None:

@@ -94,13 +94,8 @@ def test_a100_at_nine_thousandths_and_at_two_percent(curves: Curves) -> None:
 
 
 @pytest.mark.slow
-def test_no_log_is_worse_than_the_seven_points(
-    curves: Curves, request: pytest.FixtureRequest
-) -> None:
-    """On prompts drawn anew only the A100's: one V100 log, of which 12 points are within reach, is
-    then 1.26 times the seven points' error (docs/idealized-runtime.md)."""
-    drawn = "drawn anew" in request.node.name
-    for device, rows in curves.items():
+def test_no_log_is_worse_than_the_seven_points(curves: Curves) -> None:
+    """V100's davinci within a fifth: its points scatter by 4 % (docs/idealized-runtime.md)."""
+    for rows in curves.values():
         for seven, equal, _, _ in rows:
-            if device == "a100" or not drawn:
-                assert equal.heldout_mean <= FIFTH * seven.heldout_mean
+            assert equal.heldout_mean <= FIFTH * seven.heldout_mean
