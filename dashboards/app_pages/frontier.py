@@ -82,7 +82,8 @@ def _measured(
         rows["provenance"] = _provenance(rows, database.requests(choice.workload), cost)
         same = sum(other.points == group.points for other in found.groups)
         name = "every zone" if same > 1 and same == len(found.groups) else group.name
-        _group(group, rows, f"In {name}", cost, lane)
+        title = "Measured here" if cost == "runtime_s" else f"In {name}"
+        _group(group, rows, title, cost, lane)
 
 
 def _imported(

@@ -86,7 +86,7 @@ def bills_by_zone(
 
 
 def _one(engine: Engine, workload: Workload, key: str) -> tuple[Estimate, EnergyInput]:
-    return energy_inputs(engine, workload, None, [key])[0]
+    return energy_inputs(engine, workload, None, [key], scored=False)[0]
 
 
 def _bill(

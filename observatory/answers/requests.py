@@ -50,13 +50,15 @@ def energy_inputs(
     workload: Workload,
     model: str | None = None,
     keys: Sequence[str] | None = None,
+    scored: bool = True,
 ) -> list[tuple[Estimate, EnergyInput]]:
     """Each measured configuration's request before it is billed: times, and joules by component.
 
-    Raises as `estimate` does.
+    With `scored` a score stands beside each, where one is known. Raises as `estimate` does.
     """
     rows = _chosen(read_laws(engine, keys), workload, model, keys)
-    known = capabilities(engine, zip(rows["model"], rows["precision"], strict=True))
+    costs = zip(rows["model"], rows["precision"], strict=True)
+    known = capabilities(engine, costs) if scored else {}
     only = None if keys is None else set(rows["configuration_key"])
     with engine.connect() as connection:
         bounds = _Bounds(Ceilings(connection, only), workload)

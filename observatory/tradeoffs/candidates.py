@@ -75,7 +75,8 @@ def own_lots(
     scenario: Scenario,
     memory: bool = False,
 ) -> list[Lot]:
-    """Configurations of `answers.request_table`, one lot a zone; runtime needs none.
+    """Configurations of `answers.request_table`, one lot a zone; runtime needs none, and joules are
+    the same in all example zones: a country has no PUE of its own.
 
     `memory` asks for the peak memory of each, which takes a look at every summary.
     """
@@ -101,12 +102,16 @@ def own_lots(
     stated = scenario.zone is not None or scenario.carbon_intensity_g_per_kwh is not None
     zones = [scenario] if stated else [replace(scenario, zone=z) for z in EXAMPLE_ZONES]
     groups = alike(joules, scenario)
+    if cost == "energy_j" and not stated:
+        return [_billed(ANY_ZONE, workload.label(), bare, groups, cost, zones[0])]
     return [
         _billed(_place(each, not stated), workload.label(), bare, groups, cost, each)
         for each in zones
     ]
 
 
+#: Name of the one lot of a cost that no example zone moves.
+ANY_ZONE = "every zone"
 _FACTS = (
     "model", "configuration", "precision", "configuration_key", "environment_key", "device_kind",
     "device_count", "ttft_s", "tpot_s", "runtime_s", "runtime_low_s", "runtime_high_s",

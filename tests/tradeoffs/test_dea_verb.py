@@ -79,6 +79,8 @@ def test_models_of_the_store(database: Path, capsys: pytest.CaptureFixture[str])
     code, out, _ = call(capsys, *base, "--zone", "FRA", "--input", "energy_j", "--input", "co2e_g")
     assert code == 0 and "the analysis sees one of them" in out
     code, out, _ = call(capsys, *base, "--json")
+    assert code == 0 and [made["name"] for made in json.loads(out)] == ["every zone"]
+    code, out, _ = call(capsys, *base, "--input", "energy_j", "--input", "water_l", "--json")
     assert code == 0 and len(json.loads(out)) == 3  # example zones
 
 

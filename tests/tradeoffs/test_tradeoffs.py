@@ -65,6 +65,13 @@ def test_without_a_zone_three_example_zones_stand_side_by_side(database: Path) -
     made = frontier(open_read_only(database), "water_l", LANE, Workload.request(128, 64))
     assert len(made.groups) == 3
     assert all(g.name.endswith("(example)") for g in made.groups)
+    (one,) = frontier(
+        open_read_only(database), "energy_j", LANE, Workload.request(128, 64)
+    ).groups  # a country has no PUE of its own
+    assert one.name == "every zone"
+    (sweden,) = frontier(open_read_only(database), "energy_j", LANE, Workload.request(128, 64),
+                         Scenario(zone="SWE")).groups  # fmt: skip
+    assert one.points == sweden.points
 
 
 def test_shared_factors_do_not_blur_the_order(database: Path) -> None:
