@@ -71,9 +71,9 @@ def main() -> int:
     """0 if every limit of the documentation holds."""
     logging.disable(logging.CRITICAL)
     path = stored(CONFIGURATIONS)
-    print("milliseconds: the q SQL statements of a load without a cache (sql: p95), the n questions "
-          "\nthat they answer (p95, all of one load), that whole script, a warm one, one whose "
-          "request\nwas changed; cpu: of that, the processor's")  # fmt: skip
+    print("milliseconds: the q SQL statements of a load without a cache (sql: p95), the n\n"
+          "questions that they answer (p95, all of one load), that whole script, a warm one, one\n"
+          "whose request was changed; cpu: of that, the processor's")  # fmt: skip
     titles = ("sql", "p95", "cpu", "sum", "first", "warm", "cpu", "change", "cpu")
     print(f"{'page':10}{'q':>5}{'n':>4}" + "".join(f"{title:>8}" for title in titles))
     pages = []
@@ -122,8 +122,10 @@ def page_names() -> list[str]:
 def measured(name: str, path: Path) -> Page:
     """Loads without a cache, then warm ones, then ones whose request changes each time."""
     import streamlit as st
+    from streamlit import config
     from streamlit.testing.v1 import AppTest
 
+    config.set_option("runner.magicEnabled", False)  # as the verb starts it
     os.environ["OBSERVATORY_DB"] = str(path)
     asked: list[Took] = []
     queries: list[list[float]] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -65,7 +66,17 @@ def drawn(make: Callable[..., go.Figure], *arguments: Any) -> go.Figure:
     return _drawn(f"{make.__module__}.{make.__qualname__}", make, arguments)
 
 
-@st.cache_resource(show_spinner=False, max_entries=128)
+def content(rows: pd.DataFrame) -> str:
+    """A small frame by all that it holds: several times as fast as hashing column by column."""
+    held = [rows.columns.tolist(), rows.index.tolist(), rows.to_numpy(dtype=object).tolist()]
+    return hashlib.blake2b(repr(held).encode()).hexdigest()
+
+
+#: how a figure and a table know that their rows are the same as last time
+HASHES: dict[Any, Any] = {pd.DataFrame: content}
+
+
+@st.cache_resource(show_spinner=False, max_entries=128, hash_funcs=HASHES)
 def _drawn(name: str, _make: Callable[..., go.Figure], arguments: tuple[Any, ...]) -> go.Figure:
     del name  # part of the key
     return _make(*arguments)
@@ -149,7 +160,7 @@ def is_share(name: str) -> bool:
     return name in SHARES or name.endswith(("_error", "_rel", "_share"))
 
 
-@st.cache_resource(show_spinner=False, max_entries=128)
+@st.cache_resource(show_spinner=False, max_entries=128, hash_funcs=HASHES)
 def _readable(rows: pd.DataFrame) -> pd.DataFrame:
     """`readable`, made once of the same rows; shared, and not to be changed."""
     return readable(rows)

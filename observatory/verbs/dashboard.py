@@ -86,6 +86,7 @@ def streamlit_command(script: Path, host: str, port: int, browser: bool = False)
         "--server.headless", "false" if browser else "true",
         "--server.fileWatcherType", "none",
         "--browser.gatherUsageStats", "false",
+        "--runner.magicEnabled", "false",
         "--client.toolbarMode", "minimal",
         "--client.showErrorDetails", "type",
     ]  # fmt: skip

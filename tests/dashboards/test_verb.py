@@ -108,4 +108,5 @@ def test_settings_beside_the_app_say_the_same() -> None:
     settings = tomllib.loads((ROOT / "dashboards" / ".streamlit" / "config.toml").read_text())
     assert settings["server"]["address"] == "127.0.0.1"
     assert settings["browser"]["gatherUsageStats"] is False
+    assert settings["runner"]["magicEnabled"] is False
     assert dashboard.LOCAL[0] == settings["server"]["address"]
