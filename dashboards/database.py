@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +240,21 @@ def _laws(url: str, version: str) -> answers.Laws:
 
 
 @st.cache_resource(show_spinner=False, max_entries=2)
+def _scores(url: str, version: str) -> Sequence[Mapping[str, Any]]:
+    """Every score, of the store and shipped."""
+    del version
+    return tradeoffs.capability_rows(_engine(url))
+
+
+@st.cache_resource(show_spinner=False, max_entries=2)
+def _words(url: str, version: str) -> dict[tuple[str, str | None], str]:
+    """The score in words beside each model and number format that has a fit."""
+    rows = _laws(url, version).runtime.rows
+    pairs = zip(rows["model"], rows["precision"], strict=True) if len(rows) else ()
+    return answers.capabilities(_engine(url), pairs)
+
+
+@st.cache_resource(show_spinner=False, max_entries=2)
 def _configurations(url: str, version: str) -> dict[str, str]:
     rows = _laws(url, version).runtime.rows
     names = (rows["model"] + " · " + rows["configuration"]).tolist() if len(rows) else []
@@ -282,7 +297,7 @@ def _lanes(url: str, version: str, imported: bool) -> dict[str, int]:
         names = set(_laws(url, version).runtime.rows["model"])
     wanted = {architecture(model_name(str(m))) for m in names}
     found: dict[str, set[str]] = {}
-    for row in tradeoffs.capability_rows(_engine(url)):
+    for row in _scores(url, version):
         shape = architecture(model_name(str(row["model_name"])))
         if shape in wanted:
             found.setdefault(axis_of(str(row["lane"])), set()).add(shape)
@@ -300,9 +315,10 @@ def _imported_frontier(url: str, version: str, *arguments: Any) -> Tradeoff:
 @st.cache_resource(show_spinner=False, max_entries=32)
 def _frontier(url: str, version: str, *arguments: Any) -> Tradeoff:
     cost, lane, workload, scenario, limits = arguments
+    requests = _requests(url, version, workload)
     return tradeoffs.frontier(
         _engine(url), cost, lane, workload, scenario, limits=limits, most=MOST_POINTS,
-        laws=_laws(url, version),
+        requests=None if requests.empty else requests, known=_scores(url, version),
     )  # fmt: skip
 
 
@@ -316,8 +332,8 @@ def _requests(url: str, version: str, workload: Workload) -> pd.DataFrame:
 
 @st.cache_resource(show_spinner=False, max_entries=16)
 def _details(url: str, version: str, workload: Workload, keys: tuple[str, ...]) -> pd.DataFrame:
-    del version
-    return _rows(answers.energy_inputs(_engine(url), workload, keys=keys))
+    known = _words(url, version)
+    return _rows(answers.energy_inputs(_engine(url), workload, keys=keys, known=known))
 
 
 def _rows(pairs: Sequence[tuple[Estimate, Any]]) -> pd.DataFrame:
@@ -330,8 +346,8 @@ def _estimate(
     url: str, version: str, workload: Workload, scenario: Scenario, keys: tuple[str, ...]
 ) -> list[Estimate]:
     """Estimates are immutable, so they are shared and not copied."""
-    del version
-    return answers.estimate(_engine(url), workload, scenario, keys=keys)
+    known = _words(url, version)
+    return answers.estimate(_engine(url), workload, scenario, keys=keys, known=known)
 
 
 __all__ = ["Database", "ObservatoryError", "connect"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -33,13 +33,16 @@ def estimate(
     model: str | None = None,
     factors: FactorTable | None = None,
     keys: Sequence[str] | None = None,
+    known: Mapping[tuple[str, str | None], str] | None = None,
 ) -> list[Estimate]:
     """What a request costs on each measured configuration (or those of `keys`), fastest first.
+
+    `known` saves looking the scores up again, as in `energy_inputs`.
 
     `scenario` without a zone bills in three contrasting example zones. Raises InputError where
     nothing was measured yet, UnknownNameError for a model without a fit.
     """
-    bare = energy_inputs(engine, workload, model, keys)
+    bare = energy_inputs(engine, workload, model, keys, known)
     table = load_factors() if factors is None else factors
     billed = _bill([e for e, _ in bare], [i for _, i in bare], scenario or Scenario(), table)
     return sorted(billed, key=lambda e: (e.runtime_s, e.model, e.configuration_key))
@@ -86,7 +89,7 @@ def bills_by_zone(
 
 
 def _one(engine: Engine, workload: Workload, key: str) -> tuple[Estimate, EnergyInput]:
-    return energy_inputs(engine, workload, None, [key], scored=False)[0]
+    return energy_inputs(engine, workload, None, [key], known={})[0]
 
 
 def _bill(

@@ -50,15 +50,16 @@ def energy_inputs(
     workload: Workload,
     model: str | None = None,
     keys: Sequence[str] | None = None,
-    scored: bool = True,
+    known: Mapping[tuple[str, str | None], str] | None = None,
 ) -> list[tuple[Estimate, EnergyInput]]:
     """Each measured configuration's request before it is billed: times, and joules by component.
 
-    With `scored` a score stands beside each, where one is known. Raises as `estimate` does.
+    `known` are the scores to show beside them, as `capabilities` gives them: read where it is None.
+    Raises as `estimate` does.
     """
     rows = _chosen(read_laws(engine, keys), workload, model, keys)
     costs = zip(rows["model"], rows["precision"], strict=True)
-    known = capabilities(engine, costs) if scored else {}
+    known = capabilities(engine, costs) if known is None else known
     only = None if keys is None else set(rows["configuration_key"])
     with engine.connect() as connection:
         bounds = _Bounds(Ceilings(connection, only), workload)

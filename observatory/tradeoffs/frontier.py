@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import pandas as pd
 from sqlalchemy import Engine
 
 from observatory import answers
@@ -122,7 +123,8 @@ def frontier(
     error_rel: float = ASSUMED_REL,
     floor: float | None = None,
     most: int | None = None,
-    laws: answers.Laws | None = None,
+    requests: pd.DataFrame | None = None,
+    known: Sequence[Mapping[str, Any]] | None = None,
 ) -> Tradeoff:
     """Frontiers of `cost` against the scores of a lane.
 
@@ -131,13 +133,14 @@ def frontier(
     own work; a cost without a stated error gets the relative standard deviation `error_rel`, marked
     assumed. With a quality `floor` points say their cost per correct answer. `most` points of a
     group are given with their intervals (`chances.shown` chooses them), all where it is None;
-    `laws` saves reading the fits again. Raises InputError where nothing can be compared,
+    `requests` (of `answers.request_table`, for the same workload) saves reading the fits again,
+    `known` (of `capability_rows`) the scores. Raises InputError where nothing can be compared,
     UnknownNameError for cost or lane.
     """
     if cost not in COSTS:
         raise UnknownNameError("cost", cost, list(COSTS), f"one of {', '.join(COSTS)}")
     chosen = scenario or Scenario()
-    scores, axes = on_lane(capability_rows(engine), lane, mix_lanes)
+    scores, axes = on_lane(capability_rows(engine) if known is None else known, lane, mix_lanes)
     if len({s.quality == s.score for s in scores if s.score}) > 1:
         raise InputError(
             f"{lane!r} mixes scores of which more is better with some of which less is"
@@ -147,7 +150,7 @@ def frontier(
     if imported:
         lots = imported_lots(engine, cost, chosen, error_rel)
     else:
-        lots = _own(engine, cost, workload, chosen, limits or Limits(), find, laws)
+        lots = _own(engine, cost, workload, chosen, limits or Limits(), find, requests)
     drawn = Chances()
     made = [_group(lot, find, drawn, limits or Limits(), (quality, floor), most) for lot in lots]
     groups = [group for group in made if group.points]
@@ -181,12 +184,14 @@ def _own(
     scenario: Scenario,
     limits: Limits,
     find: _Matcher,
-    laws: answers.Laws | None,
+    requests: pd.DataFrame | None,
 ) -> list[Lot]:
     """Own measurements; those without a score are not priced, where any has one."""
     asked = workload or Workload.request(*answers.covered_request(engine))
-    rows = answers.request_table(engine, asked, laws=laws)
-    has = [bool(find(*cost_of)) for cost_of in zip(rows["model"], rows["precision"], strict=True)]
+    rows = answers.request_table(engine, asked) if requests is None else requests
+    pairs = list(zip(rows["model"], rows["precision"], strict=True))
+    beside = {pair: bool(find(*pair)) for pair in set(pairs)}
+    has = [beside[pair] for pair in pairs]
     scored = rows[has]
     lots = own_lots(engine, rows if scored.empty else scored, cost, asked, scenario,
                     limits.max_memory_bytes is not None)  # fmt: skip
