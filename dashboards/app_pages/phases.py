@@ -69,6 +69,11 @@ def render(database: Database) -> None:
     ])  # fmt: skip
 
 
+def _rounded(ratio: float) -> str:
+    """Two digits, never an exponent: `3.4`, `490`."""
+    return f"{float(f'{ratio:.2g}'):,.{1 if ratio < 10 else 0}f}"
+
+
 def _sentence(rows: pd.DataFrame) -> str | None:
     """What one token costs in time, read and written, where both phases were measured alone."""
     alone = rows[rows["batch"] == 1]
@@ -81,7 +86,7 @@ def _sentence(rows: pd.DataFrame) -> str | None:
     return (
         f"{theme.text(rows['name'].iloc[0])} reads {prompt:,.0f} tokens in "
         f"{show(prefill_s, 'runtime_s')} and then writes one every {show(step_s, 'runtime_s')}: "
-        f"a token written takes as long as {step_s / (prefill_s / prompt):.2g} tokens read"
+        f"a token written takes as long as {_rounded(step_s / (prefill_s / prompt))} tokens read"
     )
 
 

@@ -24,8 +24,15 @@ def steps_of(row: pd.Series[Any]) -> float:
     return float(row["output_tokens"]) if row["phase"] == "decode" else 1.0
 
 
+def _labels(points: pd.DataFrame, several: bool) -> list[str]:
+    """`B=16` beside the last of these points, where points of `several` batches are drawn."""
+    last = f"B={points['batch'].iloc[-1]:.0f}" if several else ""
+    return [""] * (len(points) - 1) + [last]
+
+
 def phase_time(rows: pd.DataFrame, phase: str) -> go.Figure:
-    """Measured points with intervals, the fit as a line, the roofline dotted; one colour a model.
+    """Measured points with intervals, the fit as a line, the roofline dotted; one colour a model,
+    and lines for each batch by itself.
 
     `rows`: as `answers.idealized` gives them, with a column `name`. Prefill is drawn over the
     prompt on two log axes, the time of one decode step over the context on linear ones.
@@ -37,15 +44,18 @@ def phase_time(rows: pd.DataFrame, phase: str) -> go.Figure:
     x_name, x_label, y_label = AXES[phase]
     figure = go.Figure()
     palette = style.colours(rows["name"])
-    for name, group in mine.groupby("name", sort=False):
-        points = group.sort_values([x_name, "batch"])
+    several, seen = mine["batch"].nunique() > 1, set[str]()
+    for (name, _), group in mine.groupby(["name", "batch"], sort=False):
+        points = group.sort_values(x_name)
         share = points.apply(steps_of, axis=1)
         colour, shown = palette[str(name)], style.safe(name)
         mid = list(points["runtime_s"] / share)
         low = style.plain(points["runtime_low_s"] / share)
         high = style.plain(points["runtime_high_s"] / share)
         figure.add_scatter(
-            x=list(points[x_name]), y=mid, mode="markers", name=shown, legendgroup=shown,
+            x=list(points[x_name]), y=mid, mode="markers+text" if several else "markers",
+            name=shown, legendgroup=shown, showlegend=shown not in seen,
+            texttemplate=_labels(points, several), textposition="middle left",
             marker={"color": colour, "size": 9,
                     "symbol": [style.symbol(p) for p in points["provenance"]]},
             error_y=style.error_bars(mid, low, high),
@@ -53,6 +63,7 @@ def phase_time(rows: pd.DataFrame, phase: str) -> go.Figure:
                   for a, m, b in zip(low, mid, high, strict=True)],
             hovertemplate="%{x:.0f} token: %{text}<extra>" + shown + "</extra>",
         )  # fmt: skip
+        seen.add(shown)
         for column, dash, what in (("idealized_s", "solid", "idealized"),
                                    ("roofline_s", "dot", "roofline")):  # fmt: skip
             line = style.plain(points[column] / share)
@@ -90,14 +101,18 @@ def joules_per_token(rows: pd.DataFrame) -> go.Figure:
     go = style.graph_objects()
     figure = go.Figure()
     palette = style.colours(rows["name"])
-    for (name, phase), group in known.groupby(["name", "phase"], sort=False):
+    several, seen = known["batch"].nunique() > 1, set[str]()
+    for (name, phase, _), group in known.groupby(["name", "phase", "batch"], sort=False):
         size = group[AXES[str(phase)][0]]
         mid = [float(v) for v in group["energy_per_token_j"]]
         scale = group["energy_per_token_j"] / group["energy_j"]
         low, high = (style.plain(group[c] * scale) for c in ("energy_low_j", "energy_high_j"))
         shown = style.safe(name)
         figure.add_scatter(
-            x=list(size), y=mid, mode="lines+markers", name=f"{shown} {phase}",
+            x=list(size), y=mid, mode="lines+markers+text" if several else "lines+markers",
+            name=f"{shown} {phase}", showlegend=f"{shown} {phase}" not in seen,
+            legendgroup=f"{shown} {phase}", texttemplate=_labels(group, several),
+            textposition="middle left",
             line={"color": palette[str(name)], "width": 1,
                   "dash": "solid" if phase == "decode" else "dash"},
             marker={"size": 9, "color": palette[str(name)],
@@ -106,6 +121,7 @@ def joules_per_token(rows: pd.DataFrame) -> go.Figure:
             text=[show(v, "energy_j") for v in mid],
             hovertemplate="%{x:.0f} token: %{text} a token<extra>" + f"{shown} {phase}</extra>",
         )  # fmt: skip
+        seen.add(f"{shown} {phase}")
     figure.update_xaxes(**style.log_axis(
         "Prompt or context (token)",
         [v for p, (c, *_) in AXES.items() for v in style.plain(known[known["phase"] == p][c])
