@@ -69,7 +69,10 @@ def phase_time(rows: pd.DataFrame, phase: str) -> go.Figure:
             line = style.plain(points[column] / share)
             if any(v is not None for v in line):
                 figure.add_scatter(
-                    x=list(points[x_name]), y=line, mode="lines", name=f"{shown} {what}",
+                    x=list(points[x_name]), y=line,
+                    mode="lines" if len(line) > 1 else "markers",  # a line of one point: a dash
+                    marker={"symbol": "line-ew-open", "color": colour, "size": 12},
+                    name=f"{shown} {what}",
                     legendgroup=shown, showlegend=False,
                     line={"color": colour, "dash": dash, "width": 1.5},
                     text=[show(v, "runtime_s") for v in line],
