@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import pickle
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -56,8 +54,7 @@ def render(database: Database, choice: Choice) -> None:
         covers = choose("joules of the items cover", "covers", {c: c for c in COVERS}, "wall")
         served = _served(database, tables, made.table.models)
     used = database.uses(tables, made.table.models, covers, served)
-    asked = (made, tables.router, used, scenario)
-    found = _answered(hashlib.sha256(pickle.dumps(asked)).hexdigest(), asked)
+    found = _answered((made, tables.router, used, scenario))
     with answer_place:
         st.markdown(f"### {theme.text(routing_answer.sentence(found.billed))}")
         st.caption(theme.text(name))
@@ -71,10 +68,9 @@ def render(database: Database, choice: Choice) -> None:
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
-def _answered(key: str, _asked: tuple[Any, ...]) -> Answer:
+def _answered(asked: tuple[Any, ...]) -> Answer:
     """The policies billed; kept by the contents of what was asked, as no widget may have moved."""
-    del key
-    return routing_answer.answer(*_asked)
+    return routing_answer.answer(*asked)
 
 
 # ---------------------------------------------------------------------- the items
