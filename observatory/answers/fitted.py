@@ -13,7 +13,7 @@ from observatory.answers.names import FACTS, label, labels
 from observatory.answers.tables import summary
 from observatory.derive import plain_rows
 from observatory.fitting import DEFAULT_RECIPE
-from observatory.runtime.fit import Fit
+from observatory.runtime.fit import Fit, is_saturated
 from observatory.runtime.observations import PHASES, Observation, rows_of
 from observatory.store import reader, schema
 
@@ -62,7 +62,7 @@ def fits(
 
 def _without_void_errors(rows: pd.DataFrame) -> pd.DataFrame:
     """Residuals of saturated fits taken out; the reason stands beside them."""
-    void = rows["n_points"] <= rows.pop("n_parameters")
+    void = is_saturated(rows["n_points"], rows.pop("n_parameters"))
     for name in RESIDUALS:
         rows[name] = rows[name].astype(float).mask(void)
     judged = rows["n_heldout"] > 0

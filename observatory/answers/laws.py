@@ -23,6 +23,7 @@ from observatory.errors import InputError
 from observatory.fitting import DEFAULT_RECIPE
 from observatory.records import Workload
 from observatory.runtime.curves import end_slope, quadratic_shape, roofline_shape
+from observatory.runtime.fit import is_saturated
 from observatory.runtime.observations import BoolArray, FloatArray
 from observatory.runtime.predict import Predictions, range_reason
 from observatory.runtime.terms import Experts
@@ -252,9 +253,8 @@ def error_rel(table: LawTable) -> FloatArray:
 
 
 def saturated(table: LawTable) -> BoolArray:
-    """Whether a fit has as many parameters as points: it passes through them whatever they are, so
-    that its residuals, all 0, are no evidence of its error."""
-    return np.asarray(table.column("n_points") <= table.column("n_parameters"))
+    """`is_saturated` of every fit."""
+    return np.asarray(is_saturated(table.column("n_points"), table.column("n_parameters")))
 
 
 P90_OF_NORMAL = 1.645  #: 90th percentile of |x| of a standard normal

@@ -18,6 +18,7 @@ from observatory.errors import InputError, UnknownNameError
 from observatory.footprint import EnergyInput
 from observatory.records import Workload
 from observatory.runtime import roofline
+from observatory.runtime.fit import is_saturated
 from observatory.store import reader, schema
 
 NO_ENERGY = "no energy was recorded"
@@ -189,7 +190,7 @@ def _basis(row: Mapping[str, Any]) -> str:
     if row["heldout_p90_error"] is not None:
         return f"p90 of {row['n_heldout']:.0f} held-out points"
     if row["p95_error"] is not None:
-        if row["n_points"] <= row["n_parameters"]:
+        if is_saturated(row["n_points"], row["n_parameters"]):
             return f"not known: {SATURATED}"
         return "p95 of fitted points (none held out)"
     return "unknown"

@@ -196,10 +196,9 @@ def _again(name: str, facts: Facts) -> str:
         merged = "results/merged.db"
         lines.append(f"$ .venv/bin/observatory merge --db {merged} {' '.join(databases)}")
         databases = [merged]
-    named = [r["id"] for r in facts["runs.json"] if r["status"] == RunStatus.INTERRUPTED]
-    if named:  # an interrupted run is published where it is named, and then the others are too
-        named = ["--run ID" for _ in facts["runs.json"]]
-    words = [*(f"--db {database}" for database in databases), *named]
+    words = [f"--db {database}" for database in databases]
+    if any(run["status"] == RunStatus.INTERRUPTED for run in facts["runs.json"]):
+        words += ["--run ID"] * len(facts["runs.json"])  # published where named, and then all are
     lines += [f"$ .venv/bin/observatory publish {' '.join(words)}".rstrip(), "```", ""]
     dirty = [r["code_version"] for r in facts["runs.json"] if r["code_version"].endswith("-dirty")]
     if dirty:

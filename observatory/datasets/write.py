@@ -149,8 +149,6 @@ def files_of(facts: Mapping[str, list[dict[str, Any]]]) -> dict[str, bytes]:
 def _derived(engine: Engine, facts: Mapping[str, list[dict[str, Any]]]) -> dict[str, bytes]:
     summary, fits = answers.summary(engine), answers.fits(engine, None)
     findings = _findings(engine)
-    if fits["error_reason"].isna().all():  # an empty column says nothing, and older sets lack it
-        fits = fits.drop(columns="error_reason")
     tables = {
         "summary.csv": summary, "fits.csv": fits.drop(columns="id"), "findings.csv": findings,
     }  # fmt: skip

@@ -34,6 +34,12 @@ __all__ = ["Fit", "HeldOutErrors", "Observation", "fit", "heldout_errors"]
 FIXED_RECIPES = ("published-2023",)  # recipes that have no optional term
 
 
+def is_saturated(points: Any, parameters: Any) -> Any:
+    """Whether a fit has as many parameters as points, numbers or arrays of them: it passes through
+    them whatever they are, so that its residuals, all 0, are no evidence of its error."""
+    return points <= parameters
+
+
 @dataclass(frozen=True)
 class Fit:
     """Parameters of T(p,o,B), immutable. `covariance` (m, m) in s² belongs to `parameter_names`;
@@ -77,7 +83,9 @@ class Fit:
         A fit with as many parameters as points passes through them whatever they are: its residuals
         are 0 by construction, and only held-out points can judge it.
         """
-        if self.degrees_of_freedom != 0:
+        if self.degrees_of_freedom is None or not is_saturated(
+            self.points_used, len(self.parameter_names)
+        ):
             return None
         return (
             f"{self.points_used} points for {len(self.parameter_names)} parameters: the fit passes "
@@ -196,7 +204,7 @@ def assemble(
     device_s: float | None,
 ) -> Fit:
     """A fit from a recipe's solution, with errors and ranges of the rows it was made from."""
-    saturated = recipe != "kriging" and len(rows) <= len(solution.names)
+    saturated = recipe != "kriging" and is_saturated(len(rows), len(solution.names))
     covariance = None if saturated else solution.covariance  # no residual is left to learn it from
     return Fit(
         recipe=recipe,

@@ -31,6 +31,7 @@ TICK_POLL_S = 0.002  #: between two looks at the counter in a burst, at the leas
 #: for the gap rule (METHOD §3.5: 3 s).
 COUNTER_CPU_SHARE = 0.002
 MOST_COUNTER_PERIOD_S = 2.0
+TICK_ERROR_REL = 5e-4  #: of a measured tick, so that a step can be foretold over seconds
 KEEP_S = 600.0  #: kept before the newest sample while no window is open
 MAX_SAMPLES = 40_000  #: over an hour at 10 Hz; a longer window has no energy, and says so
 MAX_ERRORS = 1000
@@ -113,7 +114,7 @@ class SampledMeter:
         while self._clock.now_ns() < deadline:
             self._clock.sleep(max(poll_s, wait_s))
             seen = self.sample(Parts.COUNTERS)
-            if seen is None:
+            if seen is None or any(c not in seen.energy_j for c in counters):
                 return
             stepped = all(seen.energy_j.get(c) != first.energy_j.get(c) for c in counters)
             if stepped and (seen.t_ns - before.t_ns) * _NS <= 3 * poll_s:
@@ -125,11 +126,11 @@ class SampledMeter:
 
     def _until_step_s(self, tick_s: float, poll_s: float) -> float:
         """Seconds until shortly before the counter's next step, foretold from the last one that was
-        seen: a tick is known to about 0.05 %. 0 where none was seen, or too long ago."""
+        seen. 0 where none was seen, or too long ago."""
         if self._step_ns is None:
             return 0.0
         since_s = (self._clock.now_ns() - self._step_ns) * _NS
-        unsure_s = poll_s / 2 + 5e-4 * since_s
+        unsure_s = poll_s / 2 + TICK_ERROR_REL * since_s
         if unsure_s > tick_s / 4:
             return 0.0
         return math.ceil(since_s / tick_s) * tick_s - since_s - unsure_s - poll_s / 2

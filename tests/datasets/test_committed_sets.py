@@ -40,3 +40,17 @@ def test_it_is_measured_and_loads(folder: Path, tmp_path: Path) -> None:
 def test_all_folders_of_published_are_sets() -> None:
     folders = [p for p in PUBLISHED.iterdir() if p.is_dir()] if PUBLISHED.is_dir() else []
     assert [p.name for p in SETS] == sorted(p.name for p in folders)
+
+
+@pytest.mark.parametrize(("least_s", "most_s", "count", "median", "p95", "largest"), [
+    (1.3, 4.0, 114, 0.007, 0.020, 0.064), (15.0, 40.0, 12, 0.0012, 0.0026, 0.0027),
+])  # fmt: skip
+def test_counter_and_integral_of_the_h100_as_docs_sensors_says(
+    least_s: float, most_s: float, count: int, median: float, p95: float, largest: float
+) -> None:
+    windows = pd.read_csv(PUBLISHED / "nvidia-h100-80gb-hbm3-2026-11-27" / "windows.csv")
+    windows = windows[windows["duration_s"].between(least_s, most_s)]
+    off = (windows["energy_integral_j"] / windows["energy_device_j"] - 1).abs()
+    assert len(off) == count
+    found = (off.median(), off.quantile(0.95), off.max())
+    assert found == pytest.approx((median, p95, largest), abs=6e-4)
