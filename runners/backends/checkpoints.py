@@ -87,7 +87,6 @@ def load_checkpoint(
         model.to(device)
         if device.type == "cpu":
             _take_memory(model)
-    model.requires_grad_(False)
     model.eval()
     return model
 

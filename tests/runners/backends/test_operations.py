@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
+import math
 import weakref
+from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny_models
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from observatory.records import Workload
 from runners.backends.base import BackendError
@@ -211,4 +214,33 @@ def test_nothing_records_gradients() -> None:
     backend = tiny_models.load(tiny_models.LLAMA)
     model = loaded_of(backend).model
     assert not model.training
-    assert not any(p.requires_grad for p in model.parameters())
+    for phase, workload in (
+        ("prefill", Workload.prefill(5)),
+        ("decode", Workload.decode(5, 3)),
+        ("e2e", Workload.request(5, 3)),
+    ):
+        operation = backend.prepare(phase, workload)
+        operation.run()
+        assert operation.token.is_inference()
+        assert all(keys.is_inference() for keys in operation._stream.key_tensors())
+
+
+@pytest.mark.parametrize("from_checkpoint", [False, True])
+def test_the_output_head_is_not_copied_to_make_the_last_logits(
+    from_checkpoint: bool, tmp_path: Path
+) -> None:
+    """What `generate` runs on a model that transformers loaded; see `runners.backends.building`."""
+    backend = tiny_models.load(tiny_models.LLAMA, dtype="bfloat16")
+    if from_checkpoint:
+        loaded_of(backend).model.save_pretrained(tmp_path)
+        backend = tiny_models.load(tiny_models.LLAMA, dtype="bfloat16", checkpoint=str(tmp_path))
+    operation = backend.prepare("prefill", Workload.prefill(16))
+    head = loaded_of(backend).model.get_output_embeddings().weight
+    with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as traced:
+        operation.run()
+    copied = [
+        event.input_shapes[0]
+        for event in traced.events()
+        if event.name == "aten::copy_" and math.prod(event.input_shapes[0]) >= head.numel()
+    ]
+    assert copied == []
