@@ -1,13 +1,16 @@
 """Do the protocol's windows time what a plain loop times?
 
-One process loads one model through the worker, as a run does. Then a textbook loop over the same
-model and the worker's own `window` take turns, prefill and decode, with one thread and with two
-(on a machine of one core: one). The ratio plain / window of neighbours in time cancels the
-machine's slow drifts; its median over the pairs must be within 5 % of one.
+One process loads one model through the worker, as a run does, and the same architecture a second
+time as transformers alone makes it. Then a textbook loop over the second and the worker's own
+`window` take turns, prefill and decode, with one thread and with two (on a machine of one core:
+one). The ratio plain / window of neighbours in time cancels the machine's slow drifts; its median
+over the pairs must be within 5 % of one.
 
-The loop knows nothing of `runners.backends.operations`: it calls the model with token ids and a
-cache, takes the argmax, and calls it again. Both make logits of the last prompt position only, as
-`generate` does: with all of them, a prompt of 128 costs SmolLM2-135M about a quarter more.
+The loop knows nothing of `runners.backends`: it calls its model with token ids and a cache, takes
+the argmax, and calls it again. Both make logits of the last prompt position only, as `generate`
+does: with all of them, a prompt of 128 costs SmolLM2-135M about a quarter more. A loop over the
+worker's own model is not enough: it agreed within 3 % while that model, its parameters without
+`requires_grad`, took four times as long for a short prompt as transformers' own.
 
 `python -m benchmarks agreement` on a quiet machine. A busy neighbour widens the spread, which is
 printed; it does not shift the median much, because both sides of a pair suffer.
@@ -33,7 +36,10 @@ from runners.profiles import WarmUp
 from runners.protocol import iterations_for
 
 MODELS = ("SmolLM2-135M", "Pythia-160M")
-PROMPT, STEPS = 128, 16
+#: Phase and tokens: of the prompt, or held by the cache before `STEPS` steps. A short prompt shows
+#: what a pass costs beside its own tokens, such as the output head.
+CELLS = ((Phase.PREFILL, 16), (Phase.PREFILL, 128), (Phase.DECODE, 128))
+STEPS = 16
 PAIRS, WINDOW_S, TOLERANCE = 12, 0.4, 0.05
 
 
@@ -69,6 +75,15 @@ def plain_decode_s(model: Any, prompts: list[Any], iterations: int) -> float:
     return total / iterations
 
 
+def plain_model(name: str, dtype: str) -> Any:
+    """The architecture as transformers makes it, in evaluation mode; nothing of ours touches it."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.for_model(**Architecture.lookup(name).to_config())
+    return AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype)).eval()
+
+
 def ask(worker: Any, **message: Any) -> dict[str, Any]:
     """One request to the worker in this process. Raises SystemExit with its error."""
     reply: dict[str, Any] = worker.answer(message)
@@ -77,11 +92,15 @@ def ask(worker: Any, **message: Any) -> dict[str, Any]:
     return reply
 
 
-def compare(worker: Any, model: Any, prompts: list[Any], phase: str) -> list[tuple[float, float]]:
+def compare(worker: Any, model: Any, phase: str, tokens: int) -> list[tuple[float, float]]:
     """Pairs (plain, window) of seconds per iteration; who goes first alternates."""
+    import torch
+
     decode = phase == Phase.DECODE
     plain = plain_decode_s if decode else plain_prefill_s
-    workload = Workload.decode(PROMPT, STEPS) if decode else Workload.prefill(PROMPT)
+    workload = Workload.decode(tokens, STEPS) if decode else Workload.prefill(tokens)
+    generator = torch.Generator().manual_seed(1)
+    prompts = list(torch.randint(0, 40_000, (4, 1, tokens), generator=generator))
     prepared = ask(
         worker, op="prepare", phase=phase, workload=asdict(workload), warm_up=asdict(WarmUp())
     )
@@ -105,8 +124,6 @@ def compare(worker: Any, model: Any, prompts: list[Any], phase: str) -> list[tup
 
 def child(name: str, threads: int) -> int:
     """Measure one model with one thread count in this process; JSON on standard output."""
-    import torch
-
     from runners.worker import Worker
 
     worker = Worker()
@@ -114,10 +131,8 @@ def child(name: str, threads: int) -> int:
     facts = ask(worker, op="load", backend="transformers", request=asdict(request))["facts"]
     if facts["threads"] != threads:
         raise SystemExit(f"error: {threads} threads asked for, {facts['threads']} used")
-    model = worker._backend.model  # type: ignore[union-attr]
-    generator = torch.Generator().manual_seed(1)
-    prompts = list(torch.randint(0, 40_000, (4, 1, PROMPT), generator=generator))
-    found = {p: compare(worker, model, prompts, p) for p in (Phase.PREFILL, Phase.DECODE)}
+    model = plain_model(name, facts["dtype"])
+    found = {f"{cell} {tokens}": compare(worker, model, cell, tokens) for cell, tokens in CELLS}
     worker.close()
     json.dump(found, sys.stdout)
     return 0
@@ -136,14 +151,14 @@ def measure(name: str, threads: int) -> dict[str, list[tuple[float, float]]]:
     return found
 
 
-def report(name: str, threads: int, phase: str, pairs: list[tuple[float, float]]) -> bool:
+def report(name: str, threads: int, cell: str, pairs: list[tuple[float, float]]) -> bool:
     """One line; True where the median ratio is within the tolerance."""
     ratios = sorted(plain / window for plain, window in pairs)
     low, middle, high = statistics.quantiles(ratios, n=4)
     agrees = abs(middle - 1) <= TOLERANCE
     window_ms = 1e3 * statistics.median(window for _, window in pairs)
     print(
-        f"{name:14} {threads} thread{'s' if threads > 1 else ' '} {phase:8}"
+        f"{name:14} {threads} thread{'s' if threads > 1 else ' '} {cell:11}"
         f" window {window_ms:8.2f} ms  plain/window {middle:.3f}"
         f"  quartiles {low:.3f} {high:.3f}  {'ok' if agrees else 'DISAGREES'}",
         flush=True,
@@ -157,13 +172,13 @@ def main() -> int:
         print("skipped: the extra `torch` is not installed")
         return 0
     cores = len(os.sched_getaffinity(0))
-    print(f"p={PROMPT}, {STEPS} steps from c={PROMPT}; medians of {PAIRS} alternating pairs")
+    print(f"prefill p, {STEPS} decode steps from c; medians of {PAIRS} alternating pairs")
     verdicts = [
-        report(name, threads, phase, pairs)
+        report(name, threads, cell, pairs)
         for name in MODELS
         for threads in (1, 2)
         if threads <= cores
-        for phase, pairs in measure(name, threads).items()
+        for cell, pairs in measure(name, threads).items()
     ]
     return 0 if all(verdicts) else 1
 

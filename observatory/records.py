@@ -308,6 +308,7 @@ class Window:
     utilisation: float | None = None
     flags: tuple[str, ...] = ()
     window_target_s: float | None = None  #: length that the profile asked for
+    reference_pass_s: float | None = None  #: the anchor's pass at the window's edges, mean (CPU)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from observatory.runtime.prior import Prior
 from observatory.statistics import median
 from runners.expect import measuring_s
 from runners.plan import Aim, Point, Target
-from runners.points import quiet
+from runners.points import Quiet
 from runners.profiles import Profile
 
 #: Neighbouring windows of one point hide the drift between points: noise is not believed below it.
@@ -49,18 +49,20 @@ class PlannedPoints:
     turn, last anchor. `fixed` are those that are measured in any case, in order."""
 
     def __init__(
-        self, target: Target, fixed: Sequence[Point], history: History, rules: Rules
-    ) -> None:
+        self, target: Target, fixed: Sequence[Point], history: History, rules: Rules,
+        quiet: Quiet | None = None,
+    ) -> None:  # fmt: skip
         work = [point for point in fixed if point.role not in ("idle", "anchor")]
         start = fixed.index(work[0]) if work else len(fixed) - 1
         self._first, self._heldout = list(fixed[:start]), work
         self._last = list(fixed[start + len(work) :])
         self._target, self._history, self._rules = target, history, rules
+        self._quiet = quiet or Quiet()
         self._planners: dict[int, Planner] | None = None  # by batch size
         self._asked_s = 0.0
         self._heldout_next = False
         self._noise: dict[Point, float] = {}
-        self._seen: set[Point] = set()
+        self._windows: dict[Point, list[Window]] = {}
 
     def propose(self) -> Point | None:
         """The next point; None once the planners have what they need and the rest is measured."""
@@ -78,8 +80,8 @@ class PlannedPoints:
         return rest.pop(0) if rest else None
 
     def update(self, point: Point, windows: Sequence[Window]) -> None:
-        """Let the planner learn from its points, from the latest windows of each. A failed point is
-        never asked for again, nor one that would take more."""
+        """Let the planner learn from its points, from the quiet windows of each if it has some. A
+        failed point is never asked for again, nor one that would take more."""
         spent_s, self._asked_s = time.monotonic() - self._asked_s, time.monotonic()
         planner = self._planner_of(point)
         if planner is None:
@@ -87,7 +89,7 @@ class PlannedPoints:
         if not windows:
             planner.exclude(lambda other: _at_least(other, point))
             return
-        if point in self._seen:
+        if point in self._windows:
             planner.forget(runtime_point(point))
         self._learn(planner, point, windows, spent_s)
 
@@ -167,8 +169,9 @@ class PlannedPoints:
     def _learn(
         self, planner: Planner, point: Point, windows: Sequence[Window], spent_s: float
     ) -> None:
-        self._seen.add(point)
-        seconds = iteration_times(windows)
+        measured = self._windows.setdefault(point, [])
+        measured.extend(windows)
+        seconds = [w.duration_s / w.iterations for w in self._quiet.among(measured) or measured]
         if len(seconds) > 1:
             centre = sum(seconds) / len(seconds)
             squares = sum((s / centre - 1) ** 2 for s in seconds) / (len(seconds) - 1)
@@ -176,11 +179,6 @@ class PlannedPoints:
             # The median of |N(0, s)| is 0.6745 s: robust where one point met a busy neighbour.
             planner.noise_rel = max(LEAST_NOISE_REL, median([*self._noise.values()]) / 0.6745)
         planner.update(observed(runtime_point(point), median(seconds)), spent_s)
-
-
-def iteration_times(windows: Sequence[Window]) -> list[float]:
-    """Seconds of one iteration in each window; windows with a busy neighbour only if all had."""
-    return [w.duration_s / w.iterations for w in quiet(windows) or windows]
 
 
 def requests_over(candidates: Sequence[observations.Point]) -> list[observations.Point]:

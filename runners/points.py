@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from observatory.quietness import is_slow, usual_pass_s
 from observatory.records import Window
 from runners.plan import Point
 
@@ -26,59 +27,94 @@ class PointSource(Protocol):
 MOST_TRIES = 3
 
 
-def quiet(windows: Sequence[Window]) -> list[Window]:
-    """The windows in which no neighbour took CPU time from the measured process."""
-    return [w for w in windows if "cpu_contended" not in w.flags]
+class Quiet:
+    """Tells quiet windows from those that a neighbour disturbed: it took CPU time, or slowed the
+    machine (`observatory.quietness`). How fast a quiet machine is, is learned by process."""
+
+    def __init__(self) -> None:
+        self._passes: dict[str, list[float]] = {}  # by process
+
+    def learn(self, windows: Sequence[Window]) -> None:
+        """Take in how fast the machine was beside these windows."""
+        for window in windows:
+            if window.reference_pass_s is not None:
+                self._passes.setdefault(window.process_id, []).append(window.reference_pass_s)
+
+    def among(self, windows: Sequence[Window]) -> list[Window]:
+        """The quiet ones that are as long as was asked for."""
+        usual_s = {
+            process: usual_pass_s(self._passes.get(process, []))
+            for process in {w.process_id for w in windows}
+        }
+        return [
+            w
+            for w in windows
+            if not w.duration_s < (w.window_target_s or 0.0)
+            and "cpu_contended" not in w.flags
+            and not is_slow(w.reference_pass_s, usual_s[w.process_id])
+        ]
 
 
 class AgainWhenQuiet:
-    """Another source, whose points are measured again if a neighbour was busy in all their windows:
-    as soon as another point came out quiet, `while_time` lasts, and before the last anchor.
+    """Another source, whose points are measured again where a neighbour disturbed all their
+    windows: as soon as another point came out quiet, `while_time` lasts, and before the last
+    anchor.
 
     At the end one disturbed point is tried in any case, and the others if that one came out quiet.
+    A point that seemed quiet is disturbed once a quieter machine was seen.
     """
 
-    def __init__(self, source: PointSource, while_time: Callable[[], bool]) -> None:
-        self._source, self._while_time = source, while_time
-        self._disturbed: list[Point] = []
+    def __init__(
+        self, source: PointSource, while_time: Callable[[], bool], quiet: Quiet | None = None
+    ) -> None:
+        self._source, self._while_time, self._quiet = source, while_time, quiet or Quiet()
+        self._windows: dict[Point, list[Window]] = {}
         self._tries: dict[Point, int] = {}
-        self._quiet = self._worked = False
+        self._last: Point | None = None  #: measured last, of those that count
         self._held: list[Point] = []  #: the last anchor, or nothing
         self._ended = False
 
     def propose(self) -> Point | None:
         """A disturbed point if it is quiet now, else what the source proposes."""
-        if self._disturbed and self._quiet and self._while_time():
-            return self._disturbed.pop(0)
+        if self._is_quiet_now() and (again := self._again()):
+            return again
         if self._ended:
-            return self._last()
+            return self._held.pop() if self._held else self._source.propose()
         point = self._source.propose()
-        if point is not None and not (point.role == "anchor" and self._worked):
+        if point is not None and not (point.role == "anchor" and self._windows):
             return point
         self._ended = True
         self._held = [] if point is None else [point]
-        if self._disturbed and self._while_time():
-            return self._disturbed.pop(0)
-        return self._last()
+        return self._again() or (self._held.pop() if self._held else None)
 
     def update(self, point: Point, windows: Sequence[Window]) -> None:
         """Let the source know, and keep in mind what was disturbed."""
+        self._quiet.learn(windows)
         self._source.update(point, windows)
-        self._tries[point] = self._tries.get(point, 0) + 1
         if point.role in ("anchor", "idle") or not windows:
             return
-        self._worked, self._quiet = True, bool(quiet(windows))
-        if not self._quiet and self._tries[point] < MOST_TRIES:
-            self._disturbed.append(point)
+        self._tries[point] = self._tries.get(point, 0) + 1
+        self._windows.setdefault(point, []).extend(windows)
+        self._last = point
 
     def remaining(self) -> Sequence[Point]:
         """The source's, disturbed points, and the last anchor."""
-        return (*self._source.remaining(), *self._disturbed, *self._held)
+        return (*self._source.remaining(), *self._disturbed(), *self._held)
 
-    def _last(self) -> Point | None:
-        if self._held:
-            return self._held.pop()
-        return self._source.propose()
+    def _is_quiet_now(self) -> bool:
+        return self._last is not None and bool(self._quiet.among(self._windows[self._last][-1:]))
+
+    def _disturbed(self) -> list[Point]:
+        """Points without a quiet window that were not tried too often."""
+        return [
+            point
+            for point, windows in self._windows.items()
+            if self._tries[point] < MOST_TRIES and not self._quiet.among(windows)
+        ]
+
+    def _again(self) -> Point | None:
+        waiting = self._disturbed()
+        return waiting[0] if waiting and self._while_time() else None
 
 
 class FixedGrid:

@@ -61,6 +61,7 @@ class Timed:
     cpu_pressure: float | None = None
     peak_memory_bytes: int | None = None
     device_s: float | None = None  #: between two marks in the device's own queue (CUDA events)
+    reference_pass_s: float | None = None  #: the anchor's pass at both edges, mean (on a CPU)
 
     @property
     def duration_s(self) -> float:
@@ -223,6 +224,7 @@ def assemble(
         throttle_reasons=reading.throttle_reasons,
         utilisation=reading.utilisation,
         flags=reading.flags,
+        reference_pass_s=timed.reference_pass_s,
     )
 
 

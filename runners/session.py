@@ -24,7 +24,7 @@ from runners.memory import refusal
 from runners.models import ResolvedModel
 from runners.plan import Plan, Point, Target
 from runners.planned import PlannedPoints, Rules
-from runners.points import AgainWhenQuiet, FixedGrid, PointSource
+from runners.points import AgainWhenQuiet, FixedGrid, PointSource, Quiet
 from runners.profiles import Profile, profile_named
 from runners.progress import Progress
 from runners.protocol import Protocol, WorkerError
@@ -114,14 +114,15 @@ class Session:
             self._register(target, None)
             self._fail_all(target, points, CellStatus.REFUSED, whole)
             return
-        source = self._source(target, index, [p for p in points if p.name != "idle empty"])
-        persistent = AgainWhenQuiet(source, lambda: not self.out_of_time())
+        quiet = Quiet()
+        source = self._source(target, index, [p for p in points if p.name != "idle empty"], quiet)
+        persistent = AgainWhenQuiet(source, lambda: not self.out_of_time(), quiet)
         while not self._run_process(target, index, persistent, available):
             self.progress.note(f"{target.model}: starting a new process after the failure")
         if isinstance(source, PlannedPoints):
             self._conclude(target, source)
 
-    def _source(self, target: Target, index: int, points: list[Point]) -> PointSource:
+    def _source(self, target: Target, index: int, points: list[Point], quiet: Quiet) -> PointSource:
         """Where a process repeat's points come from: a planner where it has to choose."""
         if not self._chooses(target, index) or self.plan.aim is None:
             return FixedGrid(points)
@@ -129,7 +130,7 @@ class Session:
             self.plan.aim, self.profile, self.forecast.window_s,
             lambda batch: self._prior(target, batch),
         )  # fmt: skip
-        return PlannedPoints(target, points, self.ledger.history(target, index), rules)
+        return PlannedPoints(target, points, self.ledger.history(target, index), rules, quiet)
 
     def _prior(self, target: Target, batch: int) -> Prior | None:
         key = self._keys.get(target.label) or self.ledger.configuration_key(target)

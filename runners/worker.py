@@ -26,9 +26,14 @@ from typing import Any
 
 from observatory.records import CellStatus, Phase, Workload
 from runners.backends.base import Backend, BackendError, BackendFacts, BackendRequest, Operation
+from runners.plan import ANCHORS
 from runners.profiles import WarmUp
 from runners.protocol import is_stable, warmed_up
 from runners.registry import make_backend
+
+#: A reference pass that ended so long ago still tells how fast the machine is: one pass between two
+#: windows of a point serves both.
+STILL_NOW_S = 0.1
 
 
 def end_with_parent(parent: int) -> None:
@@ -53,6 +58,46 @@ def cpu_pressure_s(path: Path = Path("/proc/pressure/cpu")) -> float | None:
         return None
 
 
+class ReferencePass:
+    """The anchor's workload on a CPU, ready to be timed at the edges of windows: it tells how fast
+    the machine is just then (`observatory.quietness`)."""
+
+    def __init__(self, operation: Operation) -> None:
+        self._operation = operation
+        self._last_s = 0.0
+        self._ended_ns: int | None = None
+        operation.run()  # the first pass is warm-up
+
+    @classmethod
+    def of(cls, backend: Backend, facts: BackendFacts) -> ReferencePass | None:
+        """Of a loaded model; None on an accelerator, which tells its own clocks, and for a model
+        that cannot run the workload."""
+        if facts.device != "cpu":
+            return None
+        try:
+            return cls(backend.prepare(Phase.PREFILL, Workload.prefill(*ANCHORS["cpu"])))
+        except BackendError:
+            return None
+
+    def time_s(self) -> float:
+        """Seconds of one pass now, or of the last one where that has only just ended."""
+        start = time.perf_counter_ns()
+        if self._ended_ns is None or start - self._ended_ns > STILL_NOW_S * 1e9:
+            self._operation.run()
+            self._ended_ns = time.perf_counter_ns()
+            self._last_s = (self._ended_ns - start) / 1e9
+        return self._last_s
+
+    def close(self) -> None:
+        """Free the operation."""
+        self._operation.close()
+
+
+def mean_of(before_s: float | None, after_s: float | None) -> float | None:
+    """Mean of the two edges; None where there is no reference."""
+    return None if before_s is None or after_s is None else (before_s + after_s) / 2
+
+
 class Worker:
     """One loaded model and at most one prepared operation."""
 
@@ -60,6 +105,7 @@ class Worker:
         self._backend: Backend | None = None
         self._facts: BackendFacts | None = None
         self._operation: Operation | None = None
+        self._reference: ReferencePass | None = None
         self._operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "load": self._load,
             "prepare": self._prepare,
@@ -82,6 +128,7 @@ class Worker:
     def _load(self, message: dict[str, Any]) -> dict[str, Any]:
         self._backend = make_backend(message["backend"])
         self._facts = self._backend.load(BackendRequest(**message["request"]))
+        self._reference = ReferencePass.of(self._backend, self._facts)
         gc.collect()
         gc.freeze()  # a collection before each window then looks at what was made since, not at all
         return {"facts": asdict(self._facts)}
@@ -114,6 +161,7 @@ class Worker:
         iterations = int(message["iterations"])
         run, synchronize = operation.run, backend.synchronize
         gc.collect()
+        before_s = self._reference.time_s() if self._reference else None
         synchronize()
         timer = backend.device_timer()
         pressure = cpu_pressure_s()
@@ -129,6 +177,7 @@ class Worker:
         end_ns = time.perf_counter_ns()
         cpu_s = time.process_time() - cpu_s
         waited = cpu_pressure_s()
+        after_s = self._reference.time_s() if self._reference else None
         share = None
         if pressure is not None and waited is not None:
             share = (waited - pressure) / ((end_ns - start_ns) / 1e9)
@@ -140,6 +189,7 @@ class Worker:
             "cpu_time_s": cpu_s,
             "cpu_pressure": share,
             "peak_memory_bytes": backend.peak_memory_bytes(),
+            "reference_pass_s": mean_of(before_s, after_s),
         }
 
     def _release(self, message: dict[str, Any]) -> dict[str, Any]:
@@ -168,6 +218,8 @@ class Worker:
     def close(self) -> None:
         """Free the operation and the model."""
         self._release({})
+        if self._reference is not None:
+            self._reference.close()
         if self._backend is not None:
             self._backend.close()
 

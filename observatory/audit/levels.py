@@ -48,6 +48,7 @@ FAULTS: dict[str, str] = {
     "throttled": "throttled",
     "foreign_process": "beside a foreign process",
     "cpu_contended": "beside a busy neighbour",
+    "machine_slow": "on a machine that neighbours slowed",
     "temperature_rising": "while the device warmed up",
     "temperature_drift": "in a drift of temperature",
     "warm_up_not_stable": "after an unstable warm-up",

@@ -25,6 +25,7 @@ from observatory.audit.rule import (
     number,
     where,
 )
+from observatory.quietness import SLOW_REL
 from observatory.records import Provenance
 from observatory.runtime.plausibility import AGREEMENT
 
@@ -156,6 +157,15 @@ WINDOW_ONLY: tuple[Rule, ...] = (
         "The process got {value:.0%} of its CPU time; a neighbour was busy (floor {bound:.0%}).",
         "Stop other work on this machine and measure again.",
         "METHOD §3.14", ("cpu_share",), lambda t: below(number(t, "cpu_share"), CPU_SHARE_FLOOR),
+    ),
+    Rule(
+        "machine_slow", AVOID,
+        "The machine was {value:.0%} slower at the window's edges than in the quiet quarter of its "
+        "process (bound {bound:.0%}), though the CPU time was its own.",
+        "Measure again when the machine's neighbours are quiet.",
+        "METHOD §3.11, §3.14; `observatory.quietness`",
+        ("reference_pass_s", "usual_pass_s"),
+        lambda t: above(number(t, "reference_pass_s") / number(t, "usual_pass_s") - 1, SLOW_REL),
     ),
     Rule(
         "throttled", WARN,

@@ -15,11 +15,13 @@ from observatory.audit.repeats import LEAST_REPEATS
 from observatory.audit.rule import Floats, apply_all, number
 from observatory.audit.window_rules import WINDOW_RULES
 from observatory.ceilings import Ceiling
+from observatory.quietness import USUAL_QUANTILE
 from observatory.records import Finding, Phase
 
 SIZES = ("prompt_tokens", "context_tokens", "output_tokens", "batch")
 POINT = ["phase", *SIZES]
 STACK = ["configuration_key", "environment_key"]
+PROCESS = ["run_id", "configuration_key", "process_id"]
 
 
 class Bounds(Protocol):
@@ -56,7 +58,7 @@ def evidence(windows: pd.DataFrame, bounds: Bounds | None = None) -> pd.DataFram
         power_w=device / duration,
         power_stated_w=number(windows, "energy_integral_j") / duration,
     )
-    table = _beside_repeats(table)
+    table = _beside_process(_beside_repeats(table))
     if bounds is None:
         return table
     return _with_rooflines(_with_power_bounds(table, bounds), bounds)
@@ -84,6 +86,15 @@ def _beside_repeats(table: pd.DataFrame) -> pd.DataFrame:
         quantity=np.where(np.isfinite(factor), "duration_s", "energy"), value=table["energy_j"],
         repeats=repeats, repeats_median=middle, factor=factor, multiple_of=multiple_of,
     )  # fmt: skip
+
+
+def _beside_process(table: pd.DataFrame) -> pd.DataFrame:
+    """`usual_pass_s`: the reference pass of a quiet machine, by process; NaN without one."""
+    if "reference_pass_s" not in table.columns:
+        return table
+    passes = pd.Series(number(table, "reference_pass_s"), index=table.index)
+    of_process = passes.groupby([table[name] for name in PROCESS])
+    return table.assign(usual_pass_s=of_process.transform("quantile", q=USUAL_QUANTILE))
 
 
 def _with_power_bounds(table: pd.DataFrame, bounds: Bounds) -> pd.DataFrame:

@@ -67,18 +67,25 @@ def to_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
 
 
 def from_csv(name: str, content: bytes, table: Table) -> Iterator[dict[str, Any]]:
-    """Rows of a file as the table holds them. Raises InputError with file and line."""
+    """Rows of a file as the table holds them; a column that may be NULL and that the file does not
+    have, for it is of an earlier version, is NULL. Raises InputError with file and line."""
     reader = csv.DictReader(io.StringIO(content.decode("utf-8"), newline=""))
     wanted = columns_of(table)
     missing = [c for c in wanted if c not in (reader.fieldnames or [])]
-    if missing:
-        raise InputError(f"{name}: no column {missing[0]!r}: it is of another version")
-    kept = [c for c in wanted if c in table.c or c in CELL_NAME]
+    needed = [c for c in missing if not _may_be_null(table, c)]
+    if needed:
+        raise InputError(f"{name}: no column {needed[0]!r}: it is of another version")
+    kept = [c for c in wanted if (c in table.c or c in CELL_NAME) and c not in missing]
+    later = dict.fromkeys(missing)
     for row in reader:
         try:
-            yield {c: _value(row[c], table.c.get(c)) for c in kept}
+            yield {c: _value(row[c], table.c.get(c)) for c in kept} | later
         except (ValueError, TypeError) as error:
             raise InputError(f"{name} line {reader.line_num}: {error}") from None
+
+
+def _may_be_null(table: Table, column: str) -> bool:
+    return column in table.c and bool(table.c[column].nullable)
 
 
 def from_json(name: str, content: bytes, table: Table) -> Iterator[dict[str, Any]]:
@@ -91,10 +98,11 @@ def from_json(name: str, content: bytes, table: Table) -> Iterator[dict[str, Any
         raise InputError(f"{name}: expected a list of objects")
     wanted = columns_of(table)
     for place, row in enumerate(rows, 1):
-        missing = [c for c in wanted if not isinstance(row, dict) or c not in row]
+        known = row if isinstance(row, dict) else {}
+        missing = [c for c in wanted if c not in known and not _may_be_null(table, c)]
         if missing:
             raise InputError(f"{name} entry {place}: no key {missing[0]!r}: of another version")
-        yield {c: row[c] for c in wanted}
+        yield {c: known.get(c) for c in wanted}
 
 
 def _cell(value: Any) -> Any:

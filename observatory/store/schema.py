@@ -220,6 +220,10 @@ window = Table(
     _text("throttle_reasons", "Reasons seen, comma separated."),
     _real("utilisation", "Mean device utilisation, 0 to 1."),
     Column("flags", JSON, nullable=False, comment="The sensor's and protocol's own flags."),
+    _real(
+        "reference_pass_s",
+        "Seconds of the anchor's pass at the window's edges; NULL on an accelerator.",
+    ),
     UniqueConstraint("cell_id", "process_index", "window_index"),
     CheckConstraint("iterations > 0 AND duration_s > 0", name="some_work"),
     CheckConstraint(

@@ -100,7 +100,13 @@ BREAKS: list[tuple[str, dict[str, Any]]] = [
     ("millijoules_as_joules", {"energy_device_j": 12_000e3, "energy_integral_j": np.nan}),
     ("millijoules_as_joules", {"energy_device_j": 12_000e3}),
 ]  # fmt: skip
-ELSEWHERE = {"above_measured_ceiling", "repeat_not_positive", "exact_multiple", "copied_block"}
+ELSEWHERE = {
+    "machine_slow",
+    "above_measured_ceiling",
+    "repeat_not_positive",
+    "exact_multiple",
+    "copied_block",
+}
 
 
 def test_a_sound_window_breaks_nothing() -> None:
@@ -134,6 +140,21 @@ def test_every_rule_has_a_case() -> None:
 )
 def test_rules_do_not_fire_at_their_edge(change: dict[str, Any], never: str) -> None:
     assert never not in codes(SOUND | change, IDLE).get(1, [])
+
+
+def test_a_machine_that_slowed_is_found_by_its_reference_pass_process_by_process() -> None:
+    """Quartile of p: 50 ms; of q: 70 ms, whose windows are as usual there."""
+    passes = [("p", 0.050), ("p", 0.050), ("p", 0.0524), ("p", 0.0526), ("p", np.nan),
+              ("q", 0.070), ("q", 0.071), ("q", 0.072), ("q", 0.073)]  # fmt: skip
+    rows = [
+        SOUND | {"id": i, "window_index": i, "process_id": process, "reference_pass_s": pass_s,
+                 "configuration_key": "c", "run_id": "r"}
+        for i, (process, pass_s) in enumerate(passes)
+    ]  # fmt: skip
+    found = {f.subject_id: f for f in audit_windows(pd.DataFrame(rows)) if f.rule == "machine_slow"}
+    assert set(found) == {3}
+    assert found[3].value == pytest.approx(0.052) and found[3].severity == "avoid"
+    assert "5% slower" in found[3].sentence
 
 
 def test_values_and_bounds_are_in_the_finding() -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from observatory import answers
 from observatory.cli import observatory, run
 from observatory.datasets.read import SUMS, find_sets, load, read_set
-from observatory.datasets.tables import FACTS, columns_of
+from observatory.datasets.tables import FACTS, columns_of, from_csv, from_json
 from observatory.datasets.write import plain_kernel, publish
 from observatory.errors import InputError
 from observatory.store import schema
@@ -233,3 +233,20 @@ def test_the_commands(
         assert said in out and out.count("\n") == 1
     assert run(observatory, ["import", "published", ".", "--db", "fresh.db"]) == 2
     assert Path("fresh.db").exists()
+
+
+def test_a_set_from_before_a_column_that_may_be_null_loads_and_one_without_a_needed_one_does_not(
+    folder: Path,
+) -> None:
+    windows = pd.read_csv(folder / "windows.csv", dtype=str, keep_default_na=False)
+
+    def without(column: str) -> bytes:
+        return windows.drop(columns=column).to_csv(index=False).encode()
+
+    rows = list(from_csv("windows.csv", without("reference_pass_s"), schema.window))
+    assert len(rows) == len(windows) and {row["reference_pass_s"] for row in rows} == {None}
+    with pytest.raises(InputError, match=r"windows\.csv: no column 'duration_s'"):
+        list(from_csv("windows.csv", without("duration_s"), schema.window))
+    runs = json.dumps([{"id": 1}]).encode()
+    with pytest.raises(InputError, match=r"runs\.json entry 1: no key '\w+'"):
+        list(from_json("runs.json", runs, schema.run))

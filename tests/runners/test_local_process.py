@@ -16,6 +16,7 @@ from runners.executors.local import LocalProcess, oom_kills, worker_environment
 from runners.plan import Point
 from runners.profiles import WarmUp
 from runners.protocol import WorkerError
+from tests.runners.law_backend import law_s
 
 ROOT = Path(__file__).resolve().parents[2]
 POINT = Point(Phase.PREFILL, Workload.prefill(64))
@@ -46,6 +47,17 @@ def test_windows_are_timed_on_the_clock_that_the_parent_reads(process: LocalProc
     assert timed.iterations == 5 and timed.duration_s >= 5 * min(3e-3, min(prepared.pass_s))
     assert timed.peak_memory_bytes == 1 << 20
     assert timed.cpu_time_s is not None and timed.cpu_time_s < timed.duration_s
+
+
+def test_a_window_on_a_cpu_says_how_fast_the_machine_was_at_its_edges(
+    process: LocalProcess,
+) -> None:
+    """By the anchor's pass, whatever the point: a sleep of the law's seconds here."""
+    load(process)
+    process.prepare(POINT, QUICK)
+    reference_s = process.window(1).reference_pass_s
+    assert reference_s is not None
+    assert law_s(Workload.prefill(16)) <= reference_s < law_s(Workload.prefill(64)) + 1.0
 
 
 def test_the_parent_sleeps_while_a_window_lasts(process: LocalProcess) -> None:

@@ -17,8 +17,8 @@ from observatory.runtime.prior import Prior, roofline_prior
 from runners.devices import Chosen
 from runners.models import resolve
 from runners.plan import Aim, Plan, Point, Target
-from runners.planned import PlannedPoints, Rules, requests_over, runtime_point
-from runners.points import MOST_TRIES, AgainWhenQuiet, FixedGrid
+from runners.planned import PlannedPoints, Rules, plan_point, requests_over, runtime_point
+from runners.points import MOST_TRIES, AgainWhenQuiet, FixedGrid, Quiet
 from runners.profiles import profile_named
 from runners.request import ModelRequest, Request, make_plan
 
@@ -176,13 +176,24 @@ def test_targets_lie_inside_what_the_candidates_reach() -> None:
     assert all(p.prompt_tokens + p.output_tokens <= reach for p in goals)
 
 
-def drain(source: AgainWhenQuiet, busy: Callable[[int], bool]) -> list[Point]:
+def drain(source: AgainWhenQuiet, made: Callable[[int], Window]) -> list[Point]:
+    """Everything that a source asks for; `made` says what the nth measurement gives."""
     asked: list[Point] = []
     while (point := source.propose()) is not None:
         asked.append(point)
-        flags = ("cpu_contended",) if busy(len(asked)) else ()
-        source.update(point, [window(1.0, *flags)])
+        source.update(point, [made(len(asked))])
     return asked
+
+
+def busy_when(busy: Callable[[int], bool]) -> Callable[[int], Window]:
+    return lambda n: window(1.0, *(("cpu_contended",) if busy(n) else ()))
+
+
+def beside(*pass_s: float) -> Callable[[int], Window]:
+    """Windows of one process, with the reference pass of each; the last goes on."""
+    return lambda n: replace(
+        window(1.0), process_id="p", reference_pass_s=pass_s[min(n, len(pass_s)) - 1]
+    )
 
 
 GRID = [
@@ -194,22 +205,71 @@ GRID = [
 
 
 def test_a_quiet_run_measures_each_point_once() -> None:
-    assert drain(AgainWhenQuiet(FixedGrid(GRID), lambda: True), lambda _: False) == GRID
+    assert drain(AgainWhenQuiet(FixedGrid(GRID), lambda: True), busy_when(lambda _: False)) == GRID
 
 
 def test_disturbed_points_come_again_once_it_is_quiet_and_before_the_last_anchor() -> None:
-    asked = drain(AgainWhenQuiet(FixedGrid(GRID), lambda: True), lambda n: n <= 4)
+    asked = drain(AgainWhenQuiet(FixedGrid(GRID), lambda: True), busy_when(lambda n: n <= 4))
     assert asked == [*GRID[:5], GRID[2], GRID[3], GRID[5]]
 
 
 def test_a_machine_that_is_never_quiet_is_tried_once_more_and_no_longer() -> None:
-    asked = drain(AgainWhenQuiet(FixedGrid(GRID), lambda: True), lambda _: True)
+    asked = drain(AgainWhenQuiet(FixedGrid(GRID), lambda: True), busy_when(lambda _: True))
     assert asked == [*GRID[:5], GRID[2], GRID[5]]
     assert max(asked.count(point) for point in asked) <= MOST_TRIES
 
 
 def test_without_time_nothing_is_measured_again() -> None:
-    assert drain(AgainWhenQuiet(FixedGrid(GRID), lambda: False), lambda n: n <= 4) == GRID
+    assert (
+        drain(AgainWhenQuiet(FixedGrid(GRID), lambda: False), busy_when(lambda n: n <= 4)) == GRID
+    )
+
+
+def test_a_point_measured_on_a_slow_machine_comes_again_once_the_machine_is_itself() -> None:
+    """Full CPU share all along: the reference pass alone tells."""
+    slow_at_third = beside(0.050, 0.051, 0.060, 0.050)
+    asked = drain(AgainWhenQuiet(FixedGrid(GRID), lambda: True), slow_at_third)
+    assert asked == [*GRID[:4], GRID[2], *GRID[4:]]
+
+
+def test_what_seemed_quiet_is_slow_once_a_quieter_machine_was_seen() -> None:
+    """A process that begins beside a neighbour knows nothing better until the neighbour leaves."""
+    asked = drain(AgainWhenQuiet(FixedGrid(GRID), lambda: True), beside(0.07, 0.07, 0.07, 0.05))
+    assert asked == [*GRID[:4], GRID[2], *GRID[4:]]
+
+
+def test_what_is_slow_is_told_by_process() -> None:
+    quiet = Quiet()
+    slower = [replace(beside(0.08)(1), process_id="q") for _ in range(3)]
+    windows = [beside(0.05)(1), beside(0.0524)(1), beside(0.0526)(1), beside(0.05)(1)]
+    quiet.learn([*windows, *slower])
+    assert quiet.among(windows) == [windows[0], windows[1], windows[3]]
+    assert quiet.among(slower) == slower
+
+
+def test_a_window_without_a_reference_is_quiet_and_a_short_one_is_not() -> None:
+    quiet, short = Quiet(), replace(window(0.2), window_target_s=0.3)
+    quiet.learn([window(1.0), short])
+    assert quiet.among([window(1.0), short]) == [window(1.0)]
+
+
+def test_a_planner_learns_from_the_quiet_windows_of_a_point() -> None:
+    plan, target = made(Aim(target_error=0.05))
+    quiet = Quiet()
+    assert plan.aim is not None
+    rules = Rules(plan.aim, profile_named("quick"), 0.3, cpu_prior)
+    source = PlannedPoints(target, plan.point_order(target, 0), [], rules, quiet)
+    while (point := source.propose()) is not None:
+        law_s = cpu_law(point)
+        pair = [
+            replace(window(law_s * factor), process_id="p", reference_pass_s=0.05 * factor)
+            for factor in (1.4, 1.0)
+        ]
+        quiet.learn(pair)
+        source.update(point, pair)
+    assert source._planners is not None
+    for observation in source._planners[1].observations:
+        assert observation.runtime_s == pytest.approx(cpu_law(plan_point(observation.point)))
 
 
 @pytest.mark.parametrize(
