@@ -12,11 +12,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = [
-    "errors", "units", "statistics", "records", "figures", "decision", "catalog", "store",
-    "capability", "footprint", "runtime", "importers", "profiling_logs", "api_runs", "ceilings",
-    "calibrations", "audit", "fitting", "priors", "derive", "answers", "pairs", "refit", "traces",
-    "headline", "ingest", "recompute", "merging", "importing", "tradeoffs", "exports", "datasets",
-    "verbs", "cli",
+    "errors", "units", "statistics", "quietness", "records", "figures", "decision", "catalog",
+    "store", "capability", "footprint", "runtime", "importers", "profiling_logs", "api_runs",
+    "ceilings", "calibrations", "audit", "fitting", "priors", "derive", "answers", "pairs", "refit",
+    "traces", "headline", "ingest", "recompute", "merging", "importing", "tradeoffs", "exports",
+    "datasets", "verbs", "cli",
 ]  # fmt: skip
 FORBIDDEN = {
     "observatory": {

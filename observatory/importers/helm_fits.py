@@ -13,12 +13,12 @@ from typing import Any
 
 from observatory.errors import InputError
 from observatory.importers.facts import Common
+from observatory.importers.files import head
 from observatory.importers.reading import (
     Reading,
     Row,
     RowError,
     each,
-    head,
     json_value,
     mapping,
     name_of,

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from observatory.importers.facts import MS, Common
+from observatory.importers.files import head, lines
 from observatory.importers.reading import (
     Reading,
     Row,
     RowError,
     each,
-    head,
     json_value,
-    lines,
     mapping,
     number,
     parse_json,

@@ -18,10 +18,10 @@ import numpy as np
 
 from observatory.decision.items import Floats, Items
 from observatory.errors import InputError
+from observatory.importers.files import head
 from observatory.importers.reading import (
     RowError,
     csv_rows,
-    head,
     json_value,
     mapping,
     name_of,

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from observatory.importers.facts import Common
+from observatory.importers.files import head
 from observatory.importers.reading import (
     Reading,
     Row,
     RowError,
     each,
     extras,
-    head,
     json_value,
     mapping,
     name_of,

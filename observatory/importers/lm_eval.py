@@ -14,6 +14,7 @@ from typing import Any
 
 from observatory.capability.lanes import LOWER_IS_BETTER, Lane, Score
 from observatory.errors import InputError
+from observatory.importers.files import head
 from observatory.importers.reading import (
     Reading,
     Row,
@@ -21,7 +22,6 @@ from observatory.importers.reading import (
     clean,
     each,
     extras,
-    head,
     json_value,
     mapping,
     name_of,

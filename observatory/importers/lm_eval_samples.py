@@ -15,8 +15,9 @@ from typing import Any
 
 from observatory.capability.lanes import Lane, Score
 from observatory.errors import InputError
+from observatory.importers.files import head, lines
 from observatory.importers.lm_eval import OWN, TOOL, URL
-from observatory.importers.reading import Reading, Row, head, lines, name_of, parse_json, words
+from observatory.importers.reading import Reading, Row, name_of, parse_json, words
 
 _NAME = re.compile(r"^samples_(?P<task>.+?)(_\d{4}-\d\d-\d\dT.*)?\.jsonl(\.gz)?$")
 METRICS = ("acc", "acc_norm", "exact_match", "pass@1", "f1", "em", "mc1", "mc2")

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from observatory.importers.facts import MS, Common
+from observatory.importers.files import head
 from observatory.importers.reading import (
     Reading,
     Row,
     each,
     extras,
-    head,
     json_value,
     mapping,
     name_of,

@@ -15,13 +15,13 @@ from typing import Any
 
 from observatory.errors import InputError
 from observatory.importers.facts import MS, Common
+from observatory.importers.files import head
 from observatory.importers.reading import (
     Reading,
     Row,
     RowError,
     each,
     extras,
-    head,
     json_value,
     mapping,
     name_of,

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from observatory.errors import InputError
 from observatory.importers.facts import Common
+from observatory.importers.files import head, lines, text
 from observatory.importers.mlperf import NOTICE
-from observatory.importers.reading import Reading, Row, head, lines, name_of, text, words
+from observatory.importers.reading import Reading, Row, name_of, words
 from observatory.records import Reported
 from observatory.statistics import median
 

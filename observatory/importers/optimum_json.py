@@ -16,13 +16,13 @@ from typing import Any
 
 from observatory.errors import InputError
 from observatory.importers.facts import J_PER_KWH, MB, Common
+from observatory.importers.files import head
 from observatory.importers.optimum_csv import LICENCE, TOOL, URL
 from observatory.importers.reading import (
     Reading,
     Row,
     RowError,
     each,
-    head,
     json_value,
     needed,
     number,

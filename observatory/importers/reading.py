@@ -1,17 +1,16 @@
-"""Reading other people's files without trusting them: sizes, encodings, nesting, numbers, text.
+"""Rows of other people's files without trusting them: JSON, CSV, nesting, numbers, text.
 
 A file that cannot be used raises InputError in one line. A row that cannot be used becomes a `Row`
-with a reason, and the rows around it stand. Nothing is unpacked from an archive, nothing evaluated.
+with a reason, and the rows around it stand. Nothing is evaluated. `observatory.importers.files`
+opens the files.
 """
 
 from __future__ import annotations
 
 import csv
-import gzip
 import json
 import math
 import re
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,22 +19,12 @@ from typing import Any
 
 from observatory.capability.lanes import Score
 from observatory.errors import InputError
+from observatory.importers.files import MAX_JSON_BYTES, head, lines, text
 from observatory.records import Reported
 
-MAX_JSON_BYTES = 32 * 2**20  #: a parsed JSON file takes ten times its size in memory
-MAX_TEXT_BYTES = 512 * 2**20  #: read line by line
-MAX_LINE_CHARS = 4 * 2**20
 MAX_TEXT_CHARS = 500  #: of one cell that is kept
 MAX_INTEGER = 2**53
-HEAD_BYTES = 65_536
 MISSING_WORDS = {"", "na", "n/a", "nan", "none", "null", "-", "--"}
-_MAGIC = {
-    b"PK\x03\x04": "a zip archive", b"BZh": "a bzip2 file", b"\xfd7zXZ": "an xz file",
-    b"(\xb5/\xfd": "a zstd file", b"7z\xbc\xaf": "a 7z archive", b"Rar!": "a rar archive",
-    b"PAR1": "a Parquet file", b"SQLite format 3": "a SQLite database", b"%PDF": "a PDF",
-    b"\x80\x04\x95": "a pickle",
-}  # fmt: skip
-_GZIP = b"\x1f\x8b"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+")
 _FORMULA = re.compile(r"^[=+@]|^-(?![\d.])")
 
@@ -66,25 +55,6 @@ class Reading:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def head(path: Path) -> str:
-    """The first 64 KiB as text, for sniffing; '' where they are no text. Raises nothing.
-
-    Only a plain file is opened: a pipe would wait for a writer for ever.
-    """
-    try:
-        if not path.is_file():
-            return ""
-        with path.open("rb") as stream:
-            raw = stream.read(HEAD_BYTES)
-            if raw.startswith(_GZIP):
-                raw = zlib.decompressobj(31).decompress(raw, HEAD_BYTES)
-    except (OSError, ValueError, zlib.error):
-        return ""
-    if b"\x00" in raw:
-        return ""
-    return raw.decode("utf-8-sig", "replace")
-
-
 def header(path: Path) -> list[str]:
     """Column names of a CSV file's first line; [] where there is none. Raises nothing."""
     lines = head(path).splitlines()
@@ -100,118 +70,6 @@ def columns(path: Path) -> list[str]:
         return [name.strip() for name in next(csv.reader(lines(path)), [])]
     except csv.Error as error:
         raise InputError(f"{path}: broken CSV at line 1: {error}") from None
-
-
-def lines(path: Path, limit: int = MAX_TEXT_BYTES) -> Iterator[str]:
-    """Lines of a UTF-8 text file, gunzipped where needed, never more than `limit` bytes in all.
-
-    Raises InputError for a file that is absent, too large (packed or unpacked), no UTF-8 text, has
-    NUL bytes or a line of more than 4 million characters.
-    """
-    packed = _checked_size(path, limit)
-    total = 0
-    try:
-        with gzip.open(path, "rb") if packed else path.open("rb") as stream:
-            number = 0
-            while raw := stream.readline(MAX_LINE_CHARS + 1):
-                number += 1
-                total += len(raw)
-                if total > limit:
-                    raise InputError(f"{path}: unpacks to more than {limit >> 20} MiB: refused")
-                if len(raw) > MAX_LINE_CHARS:
-                    raise InputError(f"{path}: line {number} is longer than {MAX_LINE_CHARS} bytes")
-                if b"\x00" in raw:
-                    raise InputError(f"{path}: line {number} has NUL bytes: this is no text file")
-                yield raw.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError as error:
-        raise _encoding_error(path, error) from None
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be unpacked ({error})") from None
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-
-
-def text(path: Path, limit: int = MAX_JSON_BYTES) -> str:
-    """A whole UTF-8 text file of at most `limit` bytes. Raises InputError as `lines` does."""
-    packed = _checked_size(path, limit)
-    try:
-        with gzip.open(path, "rb") if packed else path.open("rb") as stream:
-            raw = stream.read(limit + 1)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be unpacked ({error})") from None
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-    if len(raw) > limit:
-        raise InputError(f"{path}: unpacks to more than {limit >> 20} MiB: refused")
-    if b"\x00" in raw:
-        raise InputError(f"{path}: has NUL bytes: this is no UTF-8 text file")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise _encoding_error(path, error) from None
-
-
-def _encoding_error(path: Path, error: UnicodeDecodeError) -> InputError:
-    byte = error.object[error.start]
-    return InputError(f"{path}: not UTF-8 (byte 0x{byte:02x}): convert it, such as with iconv")
-
-
-def _checked_size(path: Path, limit: int) -> bool:
-    """Whether the file is gzipped. Raises InputError for what is no plain file or too large."""
-    try:
-        if not path.is_file():
-            there = "no file but a folder, pipe or device" if path.exists() else "no such file"
-            raise InputError(f"{path}: {there}")
-        size = path.stat().st_size
-        with path.open("rb") as stream:
-            start = stream.read(16)
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path}: {getattr(error, 'strerror', error)}") from None
-    for magic, what in _MAGIC.items():
-        if start.startswith(magic):
-            raise InputError(f"{path}: is {what}: unpack or export it, and import text files")
-    if size > limit:
-        raise InputError(f"{path}: {size >> 20} MiB is more than the {limit >> 20} MiB allowed")
-    if size == 0:
-        raise InputError(f"{path}: is empty")
-    packed = start.startswith(_GZIP)
-    if packed:
-        _checked_unpacked(path, limit)
-    return packed
-
-
-def _checked_unpacked(path: Path, limit: int) -> None:
-    """Unpack to nowhere first: a bomb is refused before its first row is read, and a broken archive
-    before its last. Raises InputError."""
-    total = 0
-    try:
-        with gzip.open(path, "rb") as stream:
-            while block := stream.read(2**20):
-                total += len(block)
-                if total > limit:
-                    raise InputError(f"{path}: unpacks to more than {limit >> 20} MiB: refused")
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be unpacked ({error})") from None
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-
-
-def unknown(path: Path) -> InputError:
-    """What to say of a file that no reader knows: what is wrong with it, where that can be told."""
-    start = head(path).lstrip()
-    try:
-        _checked_size(path, MAX_JSON_BYTES if start.startswith(("{", "[")) else MAX_TEXT_BYTES)
-        with path.open("rb") as stream:
-            raw = stream.read(HEAD_BYTES)
-    except InputError as error:
-        return error
-    except OSError as error:
-        return InputError(f"cannot read {path}: {error.strerror or error}")
-    if b"\x00" in raw and not raw.startswith(_GZIP):
-        return InputError(f"{path}: has NUL bytes: this is no UTF-8 text file")
-    return InputError(
-        f"{path}: no reader knows this file: name its source; `observatory import --list` has them"
-    )
 
 
 def json_value(path: Path, limit: int = MAX_JSON_BYTES) -> Any:
@@ -273,9 +131,9 @@ def each(items: Iterable[tuple[str, Any]], make: Callable[[str, Any], Row]) -> I
             yield Row(shown(key), rejected=shown(str(error)))
 
 
-def shown(value: str) -> str:
+def shown(value: str, most: int = MAX_TEXT_CHARS) -> str:
     """Text of a stranger's file as a message may hold it: one line, no control characters."""
-    made = clean(value[:MAX_TEXT_CHARS].encode("utf-8", "replace").decode())
+    made = clean(value[:most].encode("utf-8", "replace").decode())
     return made or "?"
 
 

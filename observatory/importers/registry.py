@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from observatory.errors import InputError, UnknownNameError
-from observatory.importers.reading import Reading, RowError, shown, unknown
+from observatory.importers.files import unknown
+from observatory.importers.reading import Reading, RowError, shown
 
 #: name on the command line -> (module, what it reads); sniffed in this order, generic last
 READERS: dict[str, tuple[str, str]] = {

@@ -10,13 +10,14 @@ import click
 
 from observatory.errors import InputError
 from observatory.verbs import options
-from observatory.verbs.tables import print_table
+from observatory.verbs.tables import print_table, shortened, told
 
 if TYPE_CHECKING:
     from observatory.importing import ImportReport
 
 MAX_FILES = 10_000
 PUBLISHED = "published"  #: a source that is no reader: folders that `observatory publish` wrote
+MAX_MESSAGE_CHARS = 8192  #: of an error, with a path in it
 SHOWN = 20  #: files that a person is shown each by itself; more are added up by source
 
 
@@ -142,7 +143,7 @@ def _one(
     try:
         reports.append(import_file(db, path, source, aliases, licence, layer_scale))
     except InputError as error:
-        errors.append(shown(str(error)))
+        errors.append(shown(str(error), MAX_MESSAGE_CHARS))
 
 
 def _scores(db: str) -> int:
@@ -163,10 +164,12 @@ def _counts(r: ImportReport) -> tuple[int, ...]:
 
 
 def _print(reports: Sequence[ImportReport], skipped: Sequence[str], added: int | None) -> None:
+    from observatory.importers.reading import shown
+
     groups = [[r] for r in reports] if len(reports) <= SHOWN else _by_source(reports)
     rows = [
         [
-            Path(group[0].path).name[-40:] if len(group) == 1 else f"{len(group)} files",
+            shortened(Path(group[0].path).name, 40) if len(group) == 1 else f"{len(group)} files",
             group[0].source,
             *(f"{sum(counts):,}" for counts in zip(*map(_counts, group), strict=True)),
         ]
@@ -180,17 +183,19 @@ def _print(reports: Sequence[ImportReport], skipped: Sequence[str], added: int |
             rows,
         )  # fmt: skip
     for report in reports:
+        file = shown(Path(report.path).name)
         for row, reason in report.rejections:
-            click.echo(f"{Path(report.path).name} row {row[:60]}: {reason}")
+            where = file if reason.startswith(f"{row} ") else f"{file} row {shortened(row, 60)}"
+            click.echo(told(where, reason))
         if report.rejected > len(report.rejections):
             click.echo(f"… and {report.rejected - len(report.rejections)} more rejected rows")
     for tool, notice in sorted(
         {(r.tool, r.notes["notice"]) for r in reports if "notice" in r.notes}
     ):
-        click.echo(f"{tool}: {notice}")
+        click.echo(told(tool, notice))
     flags = {rule: n for r in reports for rule, n in r.flagged.items()}
     if flags:
-        click.echo(f"flagged: {', '.join(sorted(flags))}; `observatory audit` says why")
+        click.echo(told("flagged", f"{', '.join(sorted(flags))}; `observatory audit` says why"))
     if skipped:
         click.echo(f"{len(skipped)} files passed over: no reader knows them")
     if added is not None:

@@ -10,6 +10,7 @@ import click
 
 from observatory.errors import InputError
 from observatory.verbs import options
+from observatory.verbs.tables import told
 
 
 def import_published(folders: Sequence[Path], db: str, json_: bool = False) -> None:
@@ -23,7 +24,7 @@ def import_published(folders: Sequence[Path], db: str, json_: bool = False) -> N
     if json_:
         options.print_json({"database": shown(db), **found})
         return
-    click.echo(f"{shown(db)}: {sentence(found)}")
+    click.echo(told(shown(db), sentence(found)))
 
 
 def load_all(folders: Sequence[Path], db: str) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Printing tables: at most 100 columns wide, missing as a dash, text never read as markup."""
+"""Printing tables and remarks: at most 100 columns wide.
+
+Missing is a dash, and text is never read as markup.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,37 @@ def print_table(
     console.print(table)
     for note in notes:
         console.print(Text(note, style="dim"))
+
+
+def told(where: str, what: str) -> str:
+    """`where: what` on one line where that fits, else `what` below and indented; nothing is lost.
+
+    Widths are those of a terminal: a wide character takes two columns.
+    """
+    line = f"{where}: {what}"
+    if len(line) <= WIDTH and line.isascii():
+        return line
+    from rich.cells import cell_len
+
+    if cell_len(line) <= WIDTH:
+        return line
+    return "\n".join([*_folded(f"{where}:", 0), *_folded(what, 4)])
+
+
+def _folded(text: str, indent: int) -> list[str]:
+    from rich.console import Console
+    from rich.text import Text
+
+    lines = Text(text).wrap(Console(width=WIDTH), WIDTH - indent, overflow="fold")
+    return [" " * indent + line.plain.rstrip() for line in lines]
+
+
+def shortened(text: str, most: int) -> str:
+    """`text` of at most `most` characters: an ellipsis stands for the middle of a longer one."""
+    if len(text) <= most:
+        return text
+    end = (most - 1) // 2
+    return f"{text[: most - 1 - end]}…{text[-end:]}"
 
 
 def percent(share: float | None, digits: int = 1) -> str | None:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from observatory.errors import InputError
-from observatory.importers import items, reading, registry
+from observatory.importers import files, items, reading, registry
 from observatory.importing import import_file
 from observatory.store import reader
 from observatory.store.database import open_read_only
@@ -85,9 +85,9 @@ def test_fifty_megabytes_of_nested_json_are_refused_by_size(tmp_path: Path) -> N
 def test_every_reader_refuses_what_is_too_large_or_packed(name: str, tmp_path: Path) -> None:
     """By size and kind alone, before anything is parsed: no reader has a way around the checks."""
     cases = {
-        "deep.json": (b"[" * (reading.MAX_JSON_BYTES + 1), None),
+        "deep.json": (b"[" * (files.MAX_JSON_BYTES + 1), None),
         "bomb.zip": (zipped(b"0" * 5_000_000), "zip archive"),
-        "bomb.json.gz": (gzip.compress(b"[" * (reading.MAX_JSON_BYTES + 1)), None),
+        "bomb.json.gz": (gzip.compress(b"[" * (files.MAX_JSON_BYTES + 1)), None),
         "latin.csv": ("modèle,phase\nä,b\n".encode("latin-1"), None),
         "cut.csv.gz": (gzip.compress(GOOD.encode())[:-9], None),
     }  # fmt: skip
@@ -102,8 +102,8 @@ def test_a_gzip_bomb_of_text_is_cut_off_at_its_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A CSV that unpacks beyond the limit is refused, and the rows before it are not stored."""
-    monkeypatch.setattr(reading, "MAX_TEXT_BYTES", 1 << 20)
-    monkeypatch.setattr(reading.lines, "__defaults__", (1 << 20,))
+    monkeypatch.setattr(files, "MAX_TEXT_BYTES", 1 << 20)
+    monkeypatch.setattr(files.lines, "__defaults__", (1 << 20,))
     path = tmp_path / "bomb.csv.gz"
     path.write_bytes(gzip.compress((GOOD + "m,e2e,2,device,x\n" * 200_000).encode()))
     assert path.stat().st_size < 1 << 20

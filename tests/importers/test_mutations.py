@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from observatory.cli import observatory, run
 from observatory.errors import InputError
-from observatory.importers import reading, registry
+from observatory.importers import files, registry
 from observatory.importers.facts import Common
 from observatory.importers.reading import Row, RowError
 from observatory.importing import import_file
@@ -365,7 +365,7 @@ def test_a_pipe_is_no_file_to_wait_for(tmp_path: Path) -> None:
         ("a.zip", b"PK\x03\x04" + b"\x00" * 40, "is a zip archive"),
         ("a.csv", b"", "is empty"),
         ("a.csv", "model,phase,energy_j\n".encode("utf-16"), "NUL bytes"),
-        ("a.json", b"[" * (reading.MAX_JSON_BYTES + 1), "more than the 32 MiB allowed"),
+        ("a.json", b"[" * (files.MAX_JSON_BYTES + 1), "more than the 32 MiB allowed"),
         ("a.txt", b"hello\n", "no reader knows this file"),
     ],
 )
