@@ -125,7 +125,7 @@ def load_s(architecture: Architecture, target: Target) -> float:
 
 def heating_s(target: Target, profile: Profile, window_s: float) -> float:
     """Expected seconds in which a fresh process's device gets warm, where the profile waits."""
-    waits = profile.half_width_rel is not None and target.device != "cpu"
+    waits = profile.waits_for_heat and target.device != "cpu"
     return HEATING_WINDOWS * window_s if waits else 0.0
 
 

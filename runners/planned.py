@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from observatory.fitting import DEFAULT_RECIPE
 from observatory.records import Phase, Window, Workload
 from observatory.runtime import observations
 from observatory.runtime.observations import observed
@@ -24,7 +25,8 @@ from runners.plan import Aim, Point, Target
 from runners.points import Quiet
 from runners.profiles import Profile
 
-#: Neighbouring windows of one point hide the drift between points: noise is not believed below it.
+#: Neighbouring windows of one point hide the drift between points: the error of their mean is not
+#: believed below it.
 LEAST_NOISE_REL = 0.005
 #: Prompts in a row that must come out as foretold before a target counts as met.
 FORETOLD = 2
@@ -164,6 +166,7 @@ class PlannedPoints:
             noise_rel=LEAST_NOISE_REL,
             foretold=FORETOLD,
             ensure_fit=True,
+            read_by=DEFAULT_RECIPE,
         )
 
     def _learn(
@@ -175,7 +178,7 @@ class PlannedPoints:
         if len(seconds) > 1:
             centre = sum(seconds) / len(seconds)
             squares = sum((s / centre - 1) ** 2 for s in seconds) / (len(seconds) - 1)
-            self._noise[point] = math.sqrt(squares)
+            self._noise[point] = math.sqrt(squares / len(seconds))
             # The median of |N(0, s)| is 0.6745 s: robust where one point met a busy neighbour.
             planner.noise_rel = max(LEAST_NOISE_REL, median([*self._noise.values()]) / 0.6745)
         planner.update(observed(runtime_point(point), median(seconds)), spent_s)

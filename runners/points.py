@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from observatory.quietness import is_slow, usual_pass_s
@@ -23,8 +24,17 @@ class PointSource(Protocol):
         """Points that are still certain to come, for the time left; empty where not known."""
 
 
-#: How often a point is measured that meets a busy neighbour each time.
-MOST_TRIES = 3
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to put up with a machine that neighbours slow: a point is measured `tries` times at
+    most, and at the end so many visits are spent though it is not quiet."""
+
+    tries: int = 3
+    visits_at_end: int = 1
+
+
+#: Where an error is asked for and no time: visits to a slow machine are cut short, so more fit.
+PATIENT = Patience(tries=8, visits_at_end=12)
 
 
 class Quiet:
@@ -60,14 +70,17 @@ class AgainWhenQuiet:
     windows: as soon as another point came out quiet, `while_time` lasts, and before the last
     anchor.
 
-    At the end one disturbed point is tried in any case, and the others if that one came out quiet.
-    A point that seemed quiet is disturbed once a quieter machine was seen.
+    At the end one disturbed point is tried in any case (more by `patience`), and the others if that
+    one came out quiet. A point that seemed quiet is disturbed once a quieter machine was seen.
     """
 
     def __init__(
-        self, source: PointSource, while_time: Callable[[], bool], quiet: Quiet | None = None
-    ) -> None:
+        self, source: PointSource, while_time: Callable[[], bool], quiet: Quiet | None = None,
+        patience: Patience | None = None,
+    ) -> None:  # fmt: skip
         self._source, self._while_time, self._quiet = source, while_time, quiet or Quiet()
+        self._patience = patience or Patience()
+        self._visits_at_end = self._patience.visits_at_end
         self._windows: dict[Point, list[Window]] = {}
         self._tries: dict[Point, int] = {}
         self._last: Point | None = None  #: measured last, of those that count
@@ -78,14 +91,16 @@ class AgainWhenQuiet:
         """A disturbed point if it is quiet now, else what the source proposes."""
         if self._is_quiet_now() and (again := self._again()):
             return again
-        if self._ended:
-            return self._held.pop() if self._held else self._source.propose()
-        point = self._source.propose()
-        if point is not None and not (point.role == "anchor" and self._windows):
-            return point
-        self._ended = True
-        self._held = [] if point is None else [point]
-        return self._again() or (self._held.pop() if self._held else None)
+        if not self._ended:
+            point = self._source.propose()
+            if point is not None and not (point.role == "anchor" and self._windows):
+                return point
+            self._ended = True
+            self._held = [] if point is None else [point]
+        if self._visits_at_end > 0 and (again := self._again()):
+            self._visits_at_end -= 1
+            return again
+        return self._held.pop() if self._held else self._source.propose()
 
     def update(self, point: Point, windows: Sequence[Window]) -> None:
         """Let the source know, and keep in mind what was disturbed."""
@@ -96,6 +111,12 @@ class AgainWhenQuiet:
         self._tries[point] = self._tries.get(point, 0) + 1
         self._windows.setdefault(point, []).extend(windows)
         self._last = point
+
+    def better_later(self, point: Point, windows: Sequence[Window]) -> bool:
+        """Whether a visit may be cut short after these windows: none is quiet, and the point will
+        come again."""
+        more = self._tries.get(point, 0) + 1 < self._patience.tries and self._while_time()
+        return more and point.role != "anchor" and not self._quiet.among(windows)
 
     def remaining(self) -> Sequence[Point]:
         """The source's, disturbed points, and the last anchor."""
@@ -109,11 +130,11 @@ class AgainWhenQuiet:
         return [
             point
             for point, windows in self._windows.items()
-            if self._tries[point] < MOST_TRIES and not self._quiet.among(windows)
+            if self._tries[point] < self._patience.tries and not self._quiet.among(windows)
         ]
 
     def _again(self) -> Point | None:
-        waiting = self._disturbed()
+        waiting = sorted(self._disturbed(), key=self._tries.__getitem__)  # the least tried first
         return waiting[0] if waiting and self._while_time() else None
 
 

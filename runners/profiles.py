@@ -6,9 +6,12 @@ are in `runners.protocol`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from observatory.errors import UnknownNameError
+
+#: Windows of a point in one process where an error is asked for, at most (ours).
+MOST_TOWARDS_TARGET = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,19 @@ class Profile:
         if tick_s is None:
             return self.time_window_s
         return max(self.time_window_s, self.energy_window_s, self.energy_ticks * tick_s)
+
+    @property
+    def waits_for_heat(self) -> bool:
+        """Whether warm-up waits for a device's temperature: not where it is cut short."""
+        return self.warm_up.cap_s is None
+
+    def towards(self, target_error: float) -> Profile:
+        """This profile where an error is asked for and no time: a point whose windows scatter is
+        measured longer, until their interval is no wider than that error. A profile with a rule of
+        its own stays as it is."""
+        if self.half_width_rel is not None:
+            return self
+        return replace(self, half_width_rel=target_error, max_windows=MOST_TOWARDS_TARGET)
 
     def process_count(self, device_kind: str) -> int:
         """Fresh processes per configuration on a `cpu` or `cuda` device."""

@@ -169,9 +169,9 @@ def share_of_cpu(timed: Timed, threads: int | None) -> float | None:
 
 def is_heating(window: Window, profile: Profile) -> bool:
     """Whether the device still warms up: by more than 1 °C in 10 s (METHOD §3.3), and by more than
-    the one degree that sensors count in. A profile that does not wait for stability never asks."""
+    the one degree that sensors count in. A profile whose warm-up is cut short never asks."""
     start, end = window.temperature_start_c, window.temperature_end_c
-    if profile.half_width_rel is None or start is None or end is None:
+    if not profile.waits_for_heat or start is None or end is None:
         return False
     return end - start > max(1.0, HEATING_C_PER_S * window.duration_s)
 

@@ -24,7 +24,7 @@ from runners.memory import refusal
 from runners.models import ResolvedModel
 from runners.plan import Plan, Point, Target
 from runners.planned import PlannedPoints, Rules
-from runners.points import AgainWhenQuiet, FixedGrid, PointSource, Quiet
+from runners.points import PATIENT, AgainWhenQuiet, FixedGrid, PointSource, Quiet
 from runners.profiles import Profile, profile_named
 from runners.progress import Progress
 from runners.protocol import Protocol, WorkerError
@@ -44,7 +44,12 @@ class Session:
 
     def __post_init__(self) -> None:
         self.profile: Profile = profile_named(self.plan.profile)
-        self.protocol = replace(self.protocol, shortened=self.out_of_time)
+        aim = self.plan.aim
+        self.exacting = False  # an error is asked for, whatever time it takes
+        if aim is not None and aim.target_error is not None and aim.budget_s is None:
+            self.exacting = True
+            self.profile = self.profile.towards(aim.target_error)
+        self.protocol = replace(self.protocol, profile=self.profile, shortened=self.out_of_time)
         target_s = self.protocol.target_s()
         self.forecast = Forecast(self.plan, self.models, self.machine, target_s)
         self.starting = Starting(self.forecast, self.recorder, self.protocol, self.progress)
@@ -116,7 +121,9 @@ class Session:
             return
         quiet = Quiet()
         source = self._source(target, index, [p for p in points if p.name != "idle empty"], quiet)
-        persistent = AgainWhenQuiet(source, lambda: not self.out_of_time(), quiet)
+        persistent = AgainWhenQuiet(
+            source, lambda: not self.out_of_time(), quiet, PATIENT if self.exacting else None
+        )
         while not self._run_process(target, index, persistent, available):
             self.progress.note(f"{target.model}: starting a new process after the failure")
         if isinstance(source, PlannedPoints):
@@ -151,7 +158,7 @@ class Session:
         self.progress.expect(repeats * (len(chosen) - expect.planner_points(target)))
 
     def _run_process(
-        self, target: Target, index: int, source: PointSource, available: int | None
+        self, target: Target, index: int, source: AgainWhenQuiet, available: int | None
     ) -> bool:
         """Measure points in one fresh process; False when it died before the source ran dry."""
         point = self._next(target, source)
@@ -178,7 +185,7 @@ class Session:
                 point = self._next(target, source)
         return True
 
-    def _next(self, target: Target, source: PointSource) -> Point | None:
+    def _next(self, target: Target, source: AgainWhenQuiet) -> Point | None:
         """The next point that no earlier process has failed on."""
         while (point := source.propose()) is not None and self.ledger.has_failed(target, point):
             source.update(point, [])
@@ -187,7 +194,7 @@ class Session:
 
     def _try(
         self, process: LocalProcess, target: Target, index: int, point: Point,
-        source: PointSource, available: int | None,
+        source: AgainWhenQuiet, available: int | None,
     ) -> bool:  # fmt: skip
         """Measure one point or store why not; False when the process is gone."""
         if point in target.candidates:
@@ -198,7 +205,7 @@ class Session:
         try:
             if reason is not None:
                 raise WorkerError(CellStatus.REFUSED, reason, gone=False)
-            source.update(point, self._measure(process, target, index, point))
+            source.update(point, self._measure(process, target, index, point, source))
         except WorkerError as failure:
             self._finish(target, point, failure.status, failure.message)
             source.update(point, [])
@@ -211,9 +218,10 @@ class Session:
             self._finish(target, point, status, error, quiet=True)
 
     def _measure(
-        self, process: LocalProcess, target: Target, index: int, point: Point
-    ) -> list[Window]:
-        """One point in one process: each window is stored before the next begins."""
+        self, process: LocalProcess, target: Target, index: int, point: Point,
+        source: AgainWhenQuiet,
+    ) -> list[Window]:  # fmt: skip
+        """One visit to a point in one process: each window is stored before the next begins."""
         key = target.plan_key(point)
         self.progress.doing(f"{target.model} {point.phase} {point.workload.label()}")
         windows: list[Window] = []
@@ -225,6 +233,8 @@ class Session:
             for window in self.protocol.windows(process, point, index, first):
                 self.recorder.store(key, window)
                 windows.append(window)
+                if len(windows) >= self.profile.min_windows and source.better_later(point, windows):
+                    break
         if self.ledger.is_complete(target, point):
             self._finish(target, point, CellStatus.OK)
         else:

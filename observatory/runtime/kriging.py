@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from observatory.runtime.belief import Belief, Data, believe, fit_hypotheses
+from observatory.runtime.belief import Belief, Data, believe, doubted, fit_hypotheses
 from observatory.runtime.curves import PrefillCurve
 from observatory.runtime.observations import FloatArray, Observation, Point, Rows, rows_at, rows_of
 from observatory.runtime.prior import Prior, ignorant_prior
@@ -36,15 +36,22 @@ def mean_data(observations: Sequence[Observation], index: dict[Point, int]) -> D
     )
 
 
+def scatter_of(observations: Sequence[Observation]) -> float:
+    """Median spread of the iterations as a share of their mean, 0 where none tells.
+
+    Only measurements with decode steps tell; a lone prefill is too short for its clock.
+    """
+    told = [o.std_s / o.runtime_s for o in observations if o.std_s is not None and o.point.steps]
+    return float(np.median(told)) if told else 0.0
+
+
 def spread_of(observations: Sequence[Observation], noise_rel: float) -> float:
     """Noise expected of a measurement: the median spread of the iterations where that is larger.
 
     Launches and neighbours that scatter iterations move their mean by about as much: in public logs
     the error of a mean of 50 is 0.4 to 1.5 times their standard deviation, never its 50th root.
-    Only measurements with decode steps tell; a lone prefill is too short for its clock.
     """
-    told = [o.std_s / o.runtime_s for o in observations if o.std_s is not None and o.point.steps]
-    return max([noise_rel, *([_OF_SPREAD * float(np.median(told))] if told else [])])
+    return max(noise_rel, _OF_SPREAD * scatter_of(observations))
 
 
 def surrogate_for(
@@ -55,6 +62,7 @@ def surrogate_for(
     noise_rel: float,
     resolution_s: float,
     context: bool = True,
+    spread_rel: float = 0.0,
 ) -> Surrogate:
     """A surrogate whose scales are guessed from the data; `context` False rules b1 out."""
     rows = all_rows.select(data.index)
@@ -71,7 +79,7 @@ def surrogate_for(
     mean, sd = context_slope(known, step, all_rows.first_context + all_rows.steps)
     if not context:
         mean, sd = 0.0, 0.0
-    scales = Scales(floor, step, noise_rel, resolution_s, mean, sd)
+    scales = Scales(floor, step, noise_rel, resolution_s, mean, sd, spread_rel)
     return Surrogate(all_rows, known, scales, settings)
 
 
@@ -87,6 +95,7 @@ def context_slope(prior: Prior, step_s: float, contexts: FloatArray) -> tuple[fl
     if prior.decode_s is None:
         return 0.0, unknown
     ends = prior.decode_s(np.array([1.0, longest]))
+    ends = ends * min(1.0, step_s / float(ends[0]))  # a step that takes less refutes its speed
     slope = float(ends[1] - ends[0]) / longest
     if prior.overlaps and float(ends[1]) < 0.6 * step_s:
         return 0.0, 0.1 * min(slope, unknown)
@@ -123,9 +132,12 @@ def kriging_solution(
     noise_rel = spread_of(observations, noise_rel)
     seen = list(dict.fromkeys(o.point for o in observations))
     data = mean_data(observations, {point: i for i, point in enumerate(seen)})
-    options = (prior, size, noise_rel, resolution_s, context)
-    hypotheses = fit_hypotheses(surrogate_for(rows_at(seen), data, *options), data, {})
-    first = believe(surrogate_for(rows_at(seen), data, *options), data, hypotheses)
+    options = (prior, size, noise_rel, resolution_s, context, scatter_of(observations))
+    surrogate = surrogate_for(rows_at(seen), data, *options)
+    hypotheses = fit_hypotheses(surrogate, data, {})
+    data = doubted(surrogate, data, hypotheses)
+    hypotheses = fit_hypotheses(surrogate, data, hypotheses)
+    first = believe(surrogate, data, hypotheses)
     tile = next((t for t, weight in first.tile_weights().items() if t and weight > _LIKELY), 0)
     batch = seen[0].batch
     knots = knots_for(prompts, tile)
@@ -147,7 +159,8 @@ def _read_off(
     """Parameters as linear functions of the posterior: alphas as they are, a line for the steps."""
     k = len(knots)
     columns = [np.ones_like(contexts)] + ([contexts * batch] if context else [])
-    line = np.linalg.pinv(np.stack(columns, axis=1))
+    sure = 1 / np.sqrt(np.maximum(belief.variance[skip + k :], 1e-300))  # of each context's step
+    line = np.linalg.pinv(np.stack(columns, axis=1) * sure[:, None]) * sure
     take = np.zeros((k + len(line), len(belief.mean)))
     take[np.arange(k), skip + np.arange(k)] = 1.0
     take[k:, skip + k :] = line

@@ -16,15 +16,18 @@ from observatory.errors import InputError
 from observatory.runtime.belief import (
     Belief,
     believe,
+    doubted,
     error_drops,
     expected_error,
     fit_hypotheses,
 )
 from observatory.runtime.fit import Fit, assemble
+from observatory.runtime.fit import fit as fit_points
 from observatory.runtime.kriging import (
     context_evidence,
     kriging_solution,
     mean_data,
+    scatter_of,
     spread_of,
     surrogate_for,
 )
@@ -36,7 +39,7 @@ from observatory.runtime.observations import (
     rows_of,
 )
 from observatory.runtime.prior import Prior
-from observatory.runtime.surrogate import ONE_PROCESSOR, Hypothesis, Settings, Surrogate
+from observatory.runtime.surrogate import ONE_PROCESSOR, SHAPELESS, Hypothesis, Settings, Surrogate
 
 CostOf = Callable[[Point, float], float]
 _REFIT_EVERY = 3  # once there are many points, scales move little
@@ -65,7 +68,9 @@ class Planner:
     default the expected time of one iteration. `foretold` is how many prompts in a row must come
     out as foretold before a target counts as met; `ensure_fit` measures a decode stretch and the
     longest prompt even beyond the budget, for without them there is nothing to store. `noise_rel`
-    and `resolution_s` describe the clock.
+    and `resolution_s` describe the clock. `read_by` is the recipe by which the points will be read:
+    the error of its interpolation then counts as well, held against the belief. Without it the
+    belief itself is what will be read (`fit`).
     Raises InputError when neither a budget nor a target is given, or candidates cannot be fitted.
     """
 
@@ -85,6 +90,7 @@ class Planner:
         foretold: int = _FORETOLD,
         ensure_fit: bool = False,
         settings: Settings | None = None,
+        read_by: str | None = None,
     ) -> None:
         _check(candidates, budget_s, target_error)
         self.candidates = list(dict.fromkeys(candidates))
@@ -93,12 +99,12 @@ class Planner:
         self._position = {point: i for i, point in enumerate(self._points)}
         self._goals = np.array([self._position[point] for point in goals])
         self._rows = rows_at(self._points)
-        usual = Settings() if prior is None or prior.overlaps else ONE_PROCESSOR
+        usual = SHAPELESS if prior is None else Settings() if prior.overlaps else ONE_PROCESSOR
         self.prior, self.settings = prior, settings or usual
         self.budget_s, self.target_error = budget_s, target_error
         self.cost_s: CostOf = cost_s or (lambda _point, expected: expected)
         self.repeats, self.max_points, self.foretold = repeats, max_points, foretold
-        self.ensure_fit = ensure_fit
+        self.ensure_fit, self.read_by = ensure_fit, read_by
         self._measurable = _steady(self.candidates, self.settings.fewest_steps)
         self.noise_rel, self.resolution_s = noise_rel, resolution_s
         self.observations: list[Observation] = []
@@ -109,6 +115,7 @@ class Planner:
         self._hypotheses: dict[tuple[int, int], Hypothesis] = {}
         self._surrogate: Surrogate | None = None
         self._belief: Belief | None = None
+        self._read: Fit | None = None  # by `read_by`, of what was observed
 
     def propose(self) -> Point | None:
         """The next point, or None: target met, budget spent, or nothing left to learn from."""
@@ -122,6 +129,9 @@ class Planner:
         open_ = self._owed() or self._affordable() or self._essential()
         if not open_:
             return None
+        if self._believed_error_met() and (coarse := self._coarsest(open_)) is not None:
+            before = self.expected_error()
+            return self._decide(Step(coarse, self._cost(coarse), before, None, "interpolation"))
         index = np.array([self._position[point] for point in open_])
         drops = error_drops(self._belief, self._open_goals(), index)
         costs = np.array([self._cost(point) for point in open_])
@@ -171,9 +181,8 @@ class Planner:
 
     def expected_error(self) -> float | None:
         """Expected mean |T̂/T - 1| over the targets not measured yet; None before any data."""
-        if self._belief is None or not any(o.point.steps for o in self.observations):
-            return None
-        return expected_error(self._belief, self._open_goals())
+        believed = self._believed_error()
+        return None if believed is None else believed + self._gap()
 
     def why(self) -> str:
         """A sentence on the last decision, or on why there is none."""
@@ -212,6 +221,33 @@ class Planner:
     def points(self) -> tuple[Point, ...]:
         """Candidates and targets, in the order of the belief's arrays."""
         return tuple(self._points)
+
+    def _believed_error(self) -> float | None:
+        if self._belief is None or not any(o.point.steps for o in self.observations):
+            return None
+        return expected_error(self._belief, self._open_goals())
+
+    def _believed_error_met(self) -> bool:
+        error = self._believed_error()
+        return self.target_error is not None and error is not None and error <= self.target_error
+
+    def _gap(self) -> float:
+        """Mean relative difference over the targets between what the recipe reads and the belief:
+        straight lines between few prompts cut the bends of the curve. 0 without a recipe."""
+        if self._read is None or self._belief is None:
+            return 0.0
+        goals = self._open_goals()
+        read = self._read.times(self._rows.select(goals))
+        return float(np.mean(np.abs(read / self._belief.mean[goals] - 1)))
+
+    def _coarsest(self, open_: Sequence[Point]) -> Point | None:
+        """The prompt to measure whose reading is farthest from the belief."""
+        prefills = [point for point in open_ if point.has_prefill]
+        if self._read is None or self._belief is None or not prefills:
+            return None
+        index = np.array([self._position[point] for point in prefills])
+        read = self._read.times(self._rows.select(index))
+        return prefills[int(np.argmax(np.abs(read / self._belief.mean[index] - 1)))]
 
     def _decide(self, step: Step) -> Point:
         self.steps.append(step)
@@ -317,12 +353,26 @@ class Planner:
         data = mean_data(self.observations, self._position)
         noise_rel = spread_of(self.observations, self.noise_rel)
         self._surrogate = surrogate_for(
-            self._rows, data, self.prior, self.settings, noise_rel, self.resolution_s
-        )
+            self._rows, data, self.prior, self.settings, noise_rel, self.resolution_s,
+            spread_rel=scatter_of(self.observations),
+        )  # fmt: skip
         known = len(data.index)
-        if not self._hypotheses or known < _MANY or known % _REFIT_EVERY == 0:
+        if not self._hypotheses:
+            self._hypotheses = fit_hypotheses(self._surrogate, data, {})
+        data = doubted(self._surrogate, data, self._hypotheses)
+        if known < _MANY or known % _REFIT_EVERY == 0:
             self._hypotheses = fit_hypotheses(self._surrogate, data, self._hypotheses)
         self._belief = believe(self._surrogate, data, self._hypotheses)
+        self._read = self._reading()
+
+    def _reading(self) -> Fit | None:
+        """The fit by `read_by`; None without it, and as long as there are too few points for it."""
+        if self.read_by is None:
+            return None
+        try:
+            return fit_points(self.observations, self.read_by)
+        except InputError:
+            return None
 
 
 def _steady(candidates: Sequence[Point], fewest: int) -> list[Point]:

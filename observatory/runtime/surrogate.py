@@ -39,6 +39,8 @@ class Settings:
     drift_octaves: float = 2.0
     jitter: float = 0.008  # of launches, as a share of a decode step
     noise_sd: float = 1.0
+    slow_share: float = 0.05  # of decode rows that interference slowed
+    slow_size: float = 3.0  # by how much on average, in units of the spread that shows it
     fewest_steps: int = 11  # of a measurement that has any: shorter ones are mostly jitter
     tiles: tuple[int, ...] = (0, 32, 64, 128, 256)
     tile_odds: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0)  # before the data, relative
@@ -48,6 +50,10 @@ class Settings:
 #: Where one processor launches and computes: the two add up (order 1), kernels pad to blocks of 32
 #: at most, and caches and neighbours make times less smooth *(ours)*.
 ONE_PROCESSOR = Settings(smooth=0.08, drift=4.0, tiles=(0, 32), tile_odds=(1.0, 1.0), orders=(1, 2))
+
+
+#: Without a prior the shape is a guess too: it may deviate more from a floor and a line *(ours)*.
+SHAPELESS = Settings(smooth=0.08)
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,7 @@ class Scales:
     resolution_s: float
     context_mean_s: float
     context_sd_s: float
+    spread_rel: float = 0.0  # of the iterations inside a measurement, where they tell
 
 
 @dataclass(frozen=True)
@@ -129,6 +136,27 @@ class Surrogate:
         decode = rows.steps[at] * scales.step_s + rows.context_sum[at] * scales.context_mean_s
         return np.asarray(np.where(rows.prefill[at], alpha, 0.0) + decode)
 
+    @property
+    def slow_rel(self) -> float:
+        """How much interference slows a row's steps on average, where it does: a share.
+
+        In proportion to the spread of iterations beyond what launches jitter by themselves.
+        """
+        beyond = max(self.scales.spread_rel**2 - self.settings.jitter**2, 0.0)
+        return self.settings.slow_size * float(np.sqrt(beyond))
+
+    def interference(self, at: IndexArray, other: IndexArray) -> FloatArray:
+        """Covariance of what interference adds to measurements of rows `at` and `other`, in s².
+
+        An exponential share of the steps, with mean `slow_rel`, on few rows. Rows of near contexts,
+        likely measured near in time, share it, for it lasts. It is no part of the times themselves.
+        """
+        slow = 2 * self.settings.slow_share * (self.slow_rel * self.scales.step_s) ** 2
+        near = _matern(
+            self._context_octaves[at], self._context_octaves[other], self.settings.drift_octaves
+        )
+        return np.asarray(slow * near * np.outer(self.rows.steps[at], self.rows.steps[other]))
+
     def covariance(self, h: Hypothesis, at: IndexArray, other: IndexArray) -> FloatArray:
         """Prior covariance of the times of rows `at` (n,) and `other` (m,), in s²."""
         size, rows = self.settings, self.rows
@@ -165,8 +193,11 @@ class Surrogate:
         rounding = self.scales.resolution_s**2 / 12
         return np.asarray((np.exp(h.theta[3]) * times) ** 2 + rounding + jitter**2)
 
-    def loss(self, h: Hypothesis, at: IndexArray, y: FloatArray, weight: FloatArray) -> float:
-        """Negative log of marginal likelihood and hyper-prior; `weight` (n,) divides the noise.
+    def loss(
+        self, h: Hypothesis, at: IndexArray, y: FloatArray, weight: FloatArray, doubt: FloatArray
+    ) -> float:
+        """Negative log of marginal likelihood and hyper-prior; `weight` (n,) divides the noise,
+        `doubt` (n,) in s² adds to it.
 
         Far outside the hyper-prior, where exponentials overflow, it is a large constant.
         """
@@ -174,7 +205,7 @@ class Surrogate:
         pull = (h.theta - mean) / sd
         if not np.all(np.abs(pull) < _FAR):
             return HOPELESS
-        cov = self.covariance(h, at, at) + np.diag(self.noise(h, y) / weight)
+        cov = self.covariance(h, at, at) + np.diag(self.noise(h, y) / weight + doubt)
         try:
             lower = np.linalg.cholesky(cov)
         except np.linalg.LinAlgError:

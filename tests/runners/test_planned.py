@@ -13,13 +13,15 @@ from observatory.errors import InputError
 from observatory.records import Phase, Window, Workload
 from observatory.runtime.fit import fit
 from observatory.runtime.observations import observed
+from observatory.runtime.planner import Planner
 from observatory.runtime.prior import Prior, roofline_prior
 from runners.devices import Chosen
 from runners.models import resolve
 from runners.plan import Aim, Plan, Point, Target
 from runners.planned import PlannedPoints, Rules, plan_point, requests_over, runtime_point
-from runners.points import MOST_TRIES, AgainWhenQuiet, FixedGrid, Quiet
+from runners.points import AgainWhenQuiet, FixedGrid, Patience, Quiet
 from runners.profiles import profile_named
+from runners.protocol import enough
 from runners.request import ModelRequest, Request, make_plan
 
 CPU = Chosen("cpu")
@@ -216,7 +218,7 @@ def test_disturbed_points_come_again_once_it_is_quiet_and_before_the_last_anchor
 def test_a_machine_that_is_never_quiet_is_tried_once_more_and_no_longer() -> None:
     asked = drain(AgainWhenQuiet(FixedGrid(GRID), lambda: True), busy_when(lambda _: True))
     assert asked == [*GRID[:5], GRID[2], GRID[5]]
-    assert max(asked.count(point) for point in asked) <= MOST_TRIES
+    assert max(asked.count(point) for point in asked) <= Patience().tries
 
 
 def test_without_time_nothing_is_measured_again() -> None:
@@ -236,6 +238,68 @@ def test_what_seemed_quiet_is_slow_once_a_quieter_machine_was_seen() -> None:
     """A process that begins beside a neighbour knows nothing better until the neighbour leaves."""
     asked = drain(AgainWhenQuiet(FixedGrid(GRID), lambda: True), beside(0.07, 0.07, 0.07, 0.05))
     assert asked == [*GRID[:4], GRID[2], *GRID[4:]]
+
+
+def test_patience_spends_more_visits_at_the_end_the_least_tried_first() -> None:
+    patient = AgainWhenQuiet(FixedGrid(GRID), lambda: True, None, Patience(3, visits_at_end=5))
+    asked = drain(patient, busy_when(lambda _: True))
+    assert asked == [*GRID[:5], *GRID[2:5], GRID[2], GRID[3], GRID[5]]
+
+
+def test_a_visit_in_vain_is_cut_short_where_the_point_will_come_again() -> None:
+    slow, quiet = beside(0.07)(1), beside(0.05)(1)
+    source = AgainWhenQuiet(FixedGrid(GRID), lambda: True, None, Patience(2))
+    source.update(GRID[2], [quiet])
+    assert source.better_later(GRID[3], [slow, slow])
+    assert not source.better_later(GRID[3], [slow, quiet])
+    assert not source.better_later(GRID[1], [slow, slow]), "an anchor has few windows"
+    source.update(GRID[3], [slow, slow])
+    assert not source.better_later(GRID[3], [slow, slow]), "the last try is a whole one"
+
+
+def test_an_error_asked_for_makes_windows_last_until_they_agree_and_waits_for_no_heat() -> None:
+    quick, standard = profile_named("quick"), profile_named("standard")
+    towards = quick.towards(0.05)
+    assert (towards.half_width_rel, towards.max_windows) == (0.05, 12)
+    assert not towards.waits_for_heat and standard.waits_for_heat
+    assert standard.towards(0.05) == standard
+    scattered = [window(t) for t in (1.0, 1.1)]
+    assert enough(scattered, quick) and not enough(scattered, towards)
+    assert enough([window(1.0), window(1.002)], towards)
+
+
+def bent_law(point: Point) -> float:
+    """Steps as `cpu_law` has them; the prior's own prefill, bent upwards at the long end."""
+    prompt = point.workload.prompt_tokens
+    if prompt is None:
+        return cpu_law(point)
+    steps_s = cpu_law(point) - cpu_law(Point(Phase.PREFILL, Workload.prefill(prompt)))
+    known_s = float(cpu_prior(1).prefill_s(np.array([float(prompt)]))[0])
+    return 0.03 + 1.5 * known_s + 1e-5 * prompt**2 + steps_s
+
+
+@pytest.mark.parametrize("read_by", [None, "relative"])
+def test_the_promise_is_about_the_recipe_that_will_be_read(read_by: str | None) -> None:
+    """The belief knows how the curve bends between few prompts; lines between them do not."""
+    _, target = made(Aim(target_error=0.05))
+    candidates = [runtime_point(p) for p in target.candidates]
+    goals = requests_over(candidates)
+    planner = Planner(
+        candidates, prior=cpu_prior(1), target_error=0.05, noise_rel=0.005, foretold=2,
+        targets=goals, read_by=read_by,
+    )  # fmt: skip
+    while (point := planner.propose()) is not None:
+        planner.update(observed(point, bent_law(plan_point(point))))
+    promised = planner.expected_error()
+    assert planner.stopped() == "target met" and promised is not None
+    read = fit(planner.observations)
+    errors = [
+        abs(read.predict(g.prompt_tokens, g.output_tokens).runtime_s / bent_law(request) - 1)
+        for g in goals
+        for request in [Point(Phase.E2E, Workload.request(g.prompt_tokens, g.output_tokens))]
+    ]
+    kept = float(np.mean(errors)) <= promised
+    assert kept == (read_by is not None)
 
 
 def test_what_is_slow_is_told_by_process() -> None:

@@ -181,7 +181,8 @@ def test_a_point_at_which_hypotheses_disagree_is_worth_measuring() -> None:
     blank = Hypothesis(0, 2, np.zeros(4), 0.0)
 
     def sure(mean: list[float]) -> Posterior:
-        return Posterior(blank, 0.5, np.array(mean), 1e-12 * np.eye(3), np.full(3, 1e-6))
+        spread, noise = 1e-12 * np.eye(3), np.full(3, 1e-6)
+        return Posterior(blank, 0.5, np.array(mean), spread, noise, spread, np.diag(spread))
 
     belief = Belief((sure([1.0, 1.0, 1.0]), sure([1.2, 1.0, 1.2])), 1.0)
     drops = error_drops(belief, np.array([0]), np.array([1, 2]))
