@@ -91,8 +91,9 @@ class PlannedPoints:
         if not windows:
             planner.exclude(lambda other: _at_least(other, point))
             return
-        if point in self._windows:
+        if point in self._windows:  # again, for it was disturbed: no cost of choosing
             planner.forget(runtime_point(point))
+            spent_s = 0.0
         self._learn(planner, point, windows, spent_s)
 
     def remaining(self) -> Sequence[Point]:
