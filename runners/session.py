@@ -24,7 +24,7 @@ from runners.memory import refusal
 from runners.models import ResolvedModel
 from runners.plan import Plan, Point, Target
 from runners.planned import PlannedPoints, Rules
-from runners.points import PATIENT, AgainWhenQuiet, FixedGrid, PointSource, Quiet
+from runners.points import PATIENT, AgainWhenQuiet, FixedGrid, Patience, PointSource, Quiet
 from runners.profiles import Profile, profile_named
 from runners.progress import Progress
 from runners.protocol import Protocol, WorkerError
@@ -44,11 +44,10 @@ class Session:
 
     def __post_init__(self) -> None:
         self.profile: Profile = profile_named(self.plan.profile)
+        self.patience = Patience()
         aim = self.plan.aim
-        self.exacting = False  # an error is asked for, whatever time it takes
         if aim is not None and aim.target_error is not None and aim.budget_s is None:
-            self.exacting = True
-            self.profile = self.profile.towards(aim.target_error)
+            self.profile, self.patience = self.profile.towards(aim.target_error), PATIENT
         self.protocol = replace(self.protocol, profile=self.profile, shortened=self.out_of_time)
         target_s = self.protocol.target_s()
         self.forecast = Forecast(self.plan, self.models, self.machine, target_s)
@@ -121,9 +120,7 @@ class Session:
             return
         quiet = Quiet()
         source = self._source(target, index, [p for p in points if p.name != "idle empty"], quiet)
-        persistent = AgainWhenQuiet(
-            source, lambda: not self.out_of_time(), quiet, PATIENT if self.exacting else None
-        )
+        persistent = AgainWhenQuiet(source, lambda: not self.out_of_time(), quiet, self.patience)
         while not self._run_process(target, index, persistent, available):
             self.progress.note(f"{target.model}: starting a new process after the failure")
         if isinstance(source, PlannedPoints):
