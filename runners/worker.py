@@ -20,7 +20,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from runners.registry import make_backend
 #: A reference pass that ended so long ago still tells how fast the machine is: one pass between two
 #: windows of a point serves both.
 STILL_NOW_S = 0.1
+NO_REFERENCE = "no reference pass beside the windows"
 
 
 def end_with_parent(parent: int) -> None:
@@ -69,15 +70,15 @@ class ReferencePass:
         operation.run()  # the first pass is warm-up
 
     @classmethod
-    def of(cls, backend: Backend, facts: BackendFacts) -> ReferencePass | None:
-        """Of a loaded model; None on an accelerator, which tells its own clocks, and for a model
-        that cannot run the workload."""
+    def of(cls, backend: Backend, facts: BackendFacts) -> tuple[ReferencePass | None, str | None]:
+        """Of a loaded model, and why there is none: None on an accelerator, which tells its own
+        clocks, and, with the reason, for a model that cannot run the workload."""
         if facts.device != "cpu":
-            return None
+            return None, None
         try:
-            return cls(backend.prepare(Phase.PREFILL, Workload.prefill(*ANCHORS["cpu"])))
-        except BackendError:
-            return None
+            return cls(backend.prepare(Phase.PREFILL, Workload.prefill(*ANCHORS["cpu"]))), None
+        except (BackendError, MemoryError) as error:
+            return None, f"{NO_REFERENCE}: {error or 'out of memory'}"
 
     def time_s(self) -> float:
         """Seconds of one pass now, or of the last one where that has only just ended."""
@@ -127,8 +128,9 @@ class Worker:
 
     def _load(self, message: dict[str, Any]) -> dict[str, Any]:
         self._backend = make_backend(message["backend"])
-        self._facts = self._backend.load(BackendRequest(**message["request"]))
-        self._reference = ReferencePass.of(self._backend, self._facts)
+        facts = self._backend.load(BackendRequest(**message["request"]))
+        self._reference, missing = ReferencePass.of(self._backend, facts)
+        self._facts = replace(facts, notes=(*facts.notes, missing)) if missing else facts
         gc.collect()
         gc.freeze()  # a collection before each window then looks at what was made since, not at all
         return {"facts": asdict(self._facts)}

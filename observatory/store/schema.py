@@ -222,7 +222,8 @@ window = Table(
     Column("flags", JSON, nullable=False, comment="The sensor's and protocol's own flags."),
     _real(
         "reference_pass_s",
-        "Seconds of the anchor's pass at the window's edges; NULL on an accelerator.",
+        "Seconds of the anchor's pass at the window's edges; NULL on an accelerator, and for a "
+        "model that cannot run it, as the run's notes then say.",
     ),
     UniqueConstraint("cell_id", "process_index", "window_index"),
     CheckConstraint("iterations > 0 AND duration_s > 0", name="some_work"),

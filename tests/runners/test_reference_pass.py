@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import pytest
 
@@ -11,7 +11,7 @@ from observatory.quietness import is_slow, usual_pass_s
 from observatory.records import Workload
 from runners import worker as module
 from runners.backends.base import BackendError, BackendRequest
-from runners.worker import ReferencePass, Worker
+from runners.worker import NO_REFERENCE, ReferencePass, Worker
 from tests.runners.law_backend import LawBackend, LawOperation
 
 
@@ -38,7 +38,7 @@ def load(backend: Counting, device: str = "cpu") -> Worker:
     made = Worker()
     made._backend = backend
     facts = backend.load(BackendRequest("law", {}, dtype="float32", device=device, threads=1))
-    made._reference = ReferencePass.of(backend, facts)
+    made._reference, _ = ReferencePass.of(backend, facts)
     made._operation = backend.prepare("prefill", Workload.prefill(64))
     backend.calls.clear()
     return made
@@ -65,17 +65,17 @@ def test_a_pass_that_ended_long_ago_says_nothing_of_now(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize(("device", "max_prompt"), [("cuda:0", 10_000), ("cpu", 8)])
 def test_no_reference_on_an_accelerator_nor_where_the_model_cannot_run_it(
-    device: str, max_prompt: int
+    device: str, max_prompt: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backend = Counting()
-    facts = backend.load(BackendRequest("law", {}, dtype="float32", device=device, threads=1))
-    backend.max_prompt = max_prompt
-    assert ReferencePass.of(backend, facts) is None
+    monkeypatch.setattr(module, "make_backend", lambda name: Counting(max_prompt=max_prompt))
     made = Worker()
-    made._backend = backend
+    request = BackendRequest("law", {}, dtype="float32", device=device, threads=1)
+    loaded = made.answer({"op": "load", "backend": "law", "request": asdict(request)})
     made._operation = LawOperation(0.0, 1)
     reply = made.answer({"op": "window", "iterations": 1})
     assert reply["ok"] and reply["reference_pass_s"] is None
+    why = [note for note in loaded["facts"]["notes"] if "reference pass" in note]
+    assert why == ([f"{NO_REFERENCE}: too long"] if device == "cpu" else [])
 
 
 def test_usual_is_the_lower_quartile_and_slow_is_a_twentieth_more() -> None:
