@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from observatory.errors import InputError
 from observatory.records import Device
 from runners.environment import library_versions
+from runners.sensors.cuda_devices import resolve_device
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +43,21 @@ def visible_devices(devices: Sequence[Device], environ: Mapping[str, str]) -> li
     text = environ.get("CUDA_VISIBLE_DEVICES")
     if text is None:
         return list(devices)
+    by_index = {d.index: d for d in devices}
+    uuids = [
+        by_index[i].uuid or "" if i in by_index else ""
+        for i in range(max(by_index, default=-1) + 1)
+    ]
     shown: list[Device] = []
     for entry in (part.strip() for part in text.split(",")):
         if entry.startswith("MIG-"):
             shown.append(Device(len(shown), "cuda", "MIG instance", uuid=entry, mig=True))
             continue
-        found = [d for d in devices if _is(d, entry)]
-        if len(found) != 1:
+        index = resolve_device(entry, uuids)
+        if index is None or index not in by_index:
             break
-        shown.append(found[0])
+        shown.append(by_index[index])
     return shown
-
-
-def _is(device: Device, entry: str) -> bool:
-    if entry.isdigit():
-        return device.index == int(entry)
-    return bool(entry) and (device.uuid or "").startswith(entry)
 
 
 def choose_device(

@@ -32,9 +32,10 @@ class Parts(Flag):
     """What of a sample is wanted. Reading an energy counter can be much dearer than all the rest:
     4.3 ms of CPU time on an H100 (driver 580), against 0.3 ms."""
 
-    COUNTERS = auto()  #: the energy counters; by themselves those of the used components alone
-    STATE = auto()  #: power, temperature, clocks, …: whatever is cheap
-    ALL = COUNTERS | STATE
+    COUNTERS = auto()  #: the energy counters of the used components
+    STATE = auto()  #: power, temperature, clocks, … of the used components: whatever is cheap
+    NEIGHBOURS = auto()  #: whatever there is of components that the run does not use
+    ALL = COUNTERS | STATE | NEIGHBOURS
 
 
 class SensorError(Exception):
@@ -84,9 +85,10 @@ class SensorFacts:
     tick_s: float | None = None
     systematic_rel: float | None = None
     details: Mapping[str, str] = field(default_factory=dict)  #: scope, driver, limits, MIG, …
-    counters: tuple[str, ...] = ()  #: components with an energy counter; the rest have power only
+    counters: tuple[str, ...] = ()  #: components whose energy counter is read; others give power
     component_tick_s: Mapping[str, float] = field(default_factory=dict)
     period_s: float = 0.1  #: time between two samples of the background thread
+    powers: tuple[str, ...] = ()  #: components that tell their power
 
     def tick_of(self, component: str) -> float | None:
         """Tick of one component's counter; None where its value is made at reading."""

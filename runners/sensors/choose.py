@@ -6,12 +6,13 @@ estimate. Otherwise no joules, and the reason. A GPU run is never given the CPU'
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from observatory.errors import InputError, MissingSensorError
 from observatory.records import Provenance
+from runners.sensors.absent import AbsentMeter
 from runners.sensors.base import DeviceId, Meter, Sensor, SensorError, SensorFacts
-from runners.sensors.meter import AbsentMeter, SampledMeter
+from runners.sensors.meter import SampledMeter
 
 #: What `want` may name: a sensor of the table, `auto`, `none`, `nvml+rapl`, `recorded:TRACE.csv`.
 CHOICES = ("auto", "nvml", "nvml+rapl", "rapl", "codecarbon", "none", "recorded:TRACE.csv")
@@ -73,14 +74,21 @@ def open_meter(
         except SensorError as error:
             reasons.append(error)
             continue
-        if require_measured and facts.provenance != Provenance.MEASURED:
+        replayed = name.startswith("recorded")
+        if require_measured and (replayed or facts.provenance != Provenance.MEASURED):
             sensor.close()
             reasons.append(SensorError("estimated_only", f"{name} only estimates"))
             continue
-        return SampledMeter(sensor, facts)
+        return SampledMeter(sensor, _as_replayed(facts) if replayed else facts)
     if require_measured or (want not in (None, "auto", "none")):
         raise MissingSensorError(_sentence(reasons, want))
     return AbsentMeter(_absence(reasons))
+
+
+def _as_replayed(facts: SensorFacts) -> SensorFacts:
+    """A trace was recorded of another run: beside this one its joules are no measurement."""
+    method, provenance = f"recorded:{facts.method}", str(Provenance.ESTIMATED)
+    return replace(facts, method=method, provenance=provenance)
 
 
 def probe_sensors(devices: tuple[DeviceId, ...] | None = None) -> list[SensorStatus]:

@@ -29,7 +29,7 @@ def visible_devices(value: str | None, uuids: Sequence[str]) -> list[int]:
                 f"CUDA_VISIBLE_DEVICES names a MIG instance ({entry})",
                 "NVML counts the energy of a whole GPU: measure with MIG off",
             )
-        index = _resolve(entry, uuids)
+        index = resolve_device(entry, uuids)
         if index is None:
             break
         if index in chosen:
@@ -48,12 +48,14 @@ def select_devices(
 ) -> list[int]:
     """NVML indices of the devices that a run uses, in the order asked for.
 
-    None means every visible one. An integer (or its digits) is a CUDA ordinal, anything else a
-    UUID or a unique prefix of one. Raises SensorError `no_visible_device`, `device_absent`,
-    `device_order_ambiguous`, and those of `visible_devices`.
+    `uuids` holds an empty word for a device that NVML does not hand out (lost, or another job's):
+    CUDA may count it or not, so beside one an ordinal is ambiguous. None means every visible one.
+    An integer (or its digits) is a CUDA ordinal, anything else a UUID or a unique prefix of one.
+    Raises SensorError `no_visible_device`, `device_absent`, `device_order_ambiguous`, and those of
+    `visible_devices`.
     """
     value = environment.get("CUDA_VISIBLE_DEVICES")
-    visible = visible_devices(value, uuids)
+    visible = [i for i in visible_devices(value, uuids) if uuids[i]]
     if not visible:
         raise SensorError(
             "no_visible_device", f"no GPU is visible (CUDA_VISIBLE_DEVICES={value!r})"
@@ -73,14 +75,16 @@ def select_devices(
             continue
         if device.upper().startswith("MIG-"):
             raise SensorError("mig", f"{device} is a MIG instance", "measure with MIG off")
-        index = _resolve(device, uuids)
+        index = resolve_device(device, uuids)
         if index is None:
             raise _absent(device, visible, uuids)
         chosen.append(index)
     return list(dict.fromkeys(chosen))
 
 
-def _resolve(entry: str, uuids: Sequence[str]) -> int | None:
+def resolve_device(entry: str, uuids: Sequence[str]) -> int | None:
+    """NVML index of an entry of CUDA_VISIBLE_DEVICES: an index, a UUID or a unique prefix of one,
+    capital letters or small; None where it names nothing."""
     if entry.lstrip("-").isdigit():
         index = int(entry)
         return index if 0 <= index < len(uuids) else None
@@ -94,11 +98,12 @@ def _refuse_ambiguous(
     chosen: Sequence[int], names: Sequence[str], environment: Mapping[str, str], by_uuid: bool
 ) -> None:
     """Charging the wrong GPU is worse than no number."""
-    mixed = len(set(names)) > 1 and len(chosen) < len(names)
+    mixed = len(set(names)) > 1 and (len(chosen) < len(names) or "" in names)
     if mixed and not by_uuid and environment.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID":
         raise SensorError(
             "device_order_ambiguous",
-            "this machine has different GPU models, and CUDA and NVML number them differently",
+            "this machine has different GPU models or one that cannot be read, and CUDA and NVML "
+            "number them differently",
             "set CUDA_DEVICE_ORDER=PCI_BUS_ID, or name devices by UUID (nvidia-smi -L)",
         )
 

@@ -13,7 +13,8 @@ from statistics import fmean
 
 from observatory.records import Boundary, Energy
 from runners.sensors.base import Reading, Sample, SensorError, SensorFacts
-from runners.sensors.integrate import Joules, trapezoid
+from runners.sensors.crosscheck import shortfall_j
+from runners.sensors.integrate import Joules, invalid, trapezoid
 from runners.sensors.staircase import counter_difference
 
 DISAGREEMENT = 0.05  #: METHOD §3.5: counter against integral
@@ -22,7 +23,11 @@ _NS = 1e-9
 THROTTLING = ("hw_slowdown", "hw_thermal_slowdown", "sw_thermal_slowdown", "hw_power_brake")
 POWER_CAPPED = ("sw_power_cap",)
 _NOT_A_REASON = ("gpu_idle",)
-_SAMPLES_MISSING = ("edge_not_covered", "sample_gap", "fewer_than_two_samples")
+_SAMPLES_MISSING = (
+    "edge_not_covered", "sample_gap", "fewer_than_two_samples", "sparse_samples",
+)  # fmt: skip
+#: Failures after which the sampler does not come back: they touch every later window.
+LASTING = ("sampler_crashed", "sensor_hung")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,9 @@ def evaluate(
     sensor with their times. A failure inside the window is a flag where the samples still bear a
     number, and the reason where they do not.
     """
-    trouble = [e for t, e in errors if start_ns - 10**9 <= t <= end_ns + 10**9]
+    trouble = [
+        e for t, e in errors if t <= end_ns + 10**9 and (t >= start_ns - 10**9 or e.code in LASTING)
+    ]
     flags = [f"sensor_error:{e.code}" for e in trouble]
     gpu = _part(samples, facts, "gpu", True, start_ns, end_ns)
     cpu = _part(samples, facts, "cpu", True, start_ns, end_ns)
@@ -66,12 +73,15 @@ def evaluate(
     energy = _energy(facts, gpu, cpu, dram, idle)
     if energy.total_j is None:
         reason = energy.reason or "no_component: the sensor has no used component"
-        if trouble and reason.partition(":")[0] in _SAMPLES_MISSING:
-            reason = trouble[-1].reason  # why they are missing says more than that they are
+        telling = [e for e in trouble if e.code != "processes_hidden"]
+        if telling and reason.partition(":")[0] in _SAMPLES_MISSING:
+            reason = telling[-1].reason  # why they are missing says more than that they are
         energy = replace(energy, reason=reason)
     for name, other in (("cpu", cpu), ("dram", dram), ("idle_devices", idle)):
         if other is not None and other.energy_j is None and energy.total_j is not None:
             flags.append(f"{name}_energy_missing:{(other.reason or '').partition(':')[0]}")
+    if energy.cpu_j is not None and dram is None:
+        flags.append("dram_not_counted")
     inside = _inside(samples, start_ns, end_ns)
     energy = replace(energy, power_max_w=_power_max(inside, facts.used), flags=_unique(flags))
     return _with_telemetry(energy, facts, samples, inside, start_ns, end_ns)
@@ -83,15 +93,20 @@ def component_joules(
     """(what counts, the power integral as a cross-check where power was sampled)."""
     tick_s = facts.tick_of(component)
     powered = [(s.t_ns, s.power_w[component]) for s in samples if component in s.power_w]
-    integral = (
-        trapezoid([t for t, _ in powered], [p for _, p in powered], start_ns, end_ns, tick_s=tick_s)
-        if powered
-        else None
-    )
+    times, watts = [t for t, _ in powered], [w for _, w in powered]
+    period_s = facts.period_s if component in facts.used else None  # neighbours have their own
+    integral = None
+    if powered:
+        integral = trapezoid(times, watts, start_ns, end_ns, tick_s=tick_s, period_s=period_s)
     if component in facts.counters:
         counted = [(s.t_ns, s.energy_j[component]) for s in samples if component in s.energy_j]
         times, values = [t for t, _ in counted], [e for _, e in counted]
-        return counter_difference(times, values, start_ns, end_ns, tick_s=tick_s), integral
+        found = counter_difference(times, values, start_ns, end_ns, tick_s=tick_s)
+        short_j = shortfall_j(counted, powered, start_ns, end_ns, tick_s)
+        if found.energy_j is not None and short_j is not None:
+            sentence = f"the energy counter rose {short_j:.3g} J less than power between 2 readings"
+            found = invalid("counter_non_monotone", sentence, found.samples)
+        return found, integral
     if integral is None:
         return Joules(None, "edge_not_covered", f"no sample of {component}"), None
     return integral, None
@@ -109,33 +124,40 @@ def _part(
     names = [c for c in facts.components if kind_of(c) == kind and (c in facts.used) == used]
     if not names:
         return None
-    energy = bound = integral = 0.0
-    complete = True
-    flags: list[str] = []
-    for name in names:
-        joules, check = component_joules(samples, facts, name, start_ns, end_ns)
-        if check is not None and check.energy_j is not None:
-            integral += check.energy_j
-        else:
-            complete = False
-        if joules.energy_j is None:
-            reason = _reason_of(samples, name, joules, start_ns, end_ns)
-            return _Part(
-                None, reason, None, integral if complete else None, (reason.split(":")[0],)
-            )
-        energy += joules.energy_j
-        bound += joules.edge_bound_j or 0.0
-    if complete and energy > 0 and abs(energy - integral) > DISAGREEMENT * energy:
+    found = {n: component_joules(samples, facts, n, start_ns, end_ns) for n in names}
+    checks = [c.energy_j for _, c in found.values() if c is not None and c.energy_j is not None]
+    integral = sum(checks) if len(checks) == len(names) else None
+    missing = [(n, j) for n, (j, _) in found.items() if j.energy_j is None]
+    if missing:
+        reason = _reason_of(samples, *missing[0], start_ns, end_ns)
+        return _Part(None, reason, None, integral, (reason.partition(":")[0],))
+    energy = sum(j.energy_j or 0.0 for j, _ in found.values())
+    bound = sum(j.edge_bound_j or 0.0 for j, _ in found.values())
+    flags = [f"sensor_error:{code}" for code in _short_errors(samples, names, start_ns, end_ns)]
+    if integral is not None and abs(energy - integral) > DISAGREEMENT * energy:
         flags.append("sensor_disagreement")
-    return _Part(energy, None, bound, integral if complete else None, tuple(flags))
+    if integral is None and all(n in facts.powers for n in names):
+        flags.append("no_cross_check")
+    return _Part(energy, None, bound, integral, tuple(flags))
+
+
+def _short_errors(
+    samples: Sequence[Sample], names: Sequence[str], start_ns: int, end_ns: int
+) -> list[str]:
+    """Codes of the errors that components had in the window, too short to cost the number."""
+    inside = [s for s in samples if s.errors and start_ns <= s.t_ns <= end_ns]
+    codes = [s.errors[n].partition(":")[0] for s in inside for n in names if n in s.errors]
+    return list(dict.fromkeys(codes))
 
 
 def _reason_of(
     samples: Sequence[Sample], name: str, joules: Joules, start_ns: int, end_ns: int
 ) -> str:
-    """The component's own error where it had one, else what the integrator found."""
+    """The component's own error where it had one in the window, or has nothing else to tell; else
+    what the integrator found."""
+    silent = not any(name in s.energy_j or name in s.power_w for s in samples)
     for sample in samples:
-        if start_ns <= sample.t_ns <= end_ns and name in sample.errors:
+        if name in sample.errors and (silent or start_ns <= sample.t_ns <= end_ns):
             return sample.errors[name]
     return f"{joules.reason}: {name}: {joules.sentence}"
 
@@ -159,9 +181,11 @@ def _energy(
             boundary=facts.boundary,
             reason=head.reason,
         )
+    host = cpu is not None and cpu.energy_j is not None
+    if not host and gpu is not None:  # DRAM beside a device, without the CPU, is no boundary
+        dram = None
     counted = [p for p in (gpu, cpu, dram) if p is not None and p.energy_j is not None]
     total = sum(p.energy_j or 0.0 for p in counted)
-    host = cpu is not None and cpu.energy_j is not None
     return Energy(
         device_j=gpu.energy_j if gpu else None,
         cpu_j=cpu.energy_j if cpu else None,

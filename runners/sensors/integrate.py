@@ -11,8 +11,8 @@ The rules are those of METHOD §3.4 and §3.5:
 * a hardware counter is a staircase. Its value at a change stands for the energy up to that change,
   so energy at an edge is interpolated between the changes on either side of it;
 * a gap of more than 3 s between neighbouring samples, a counter that goes backwards or stands
-  still, a window shorter than two ticks: no number, and a reason. Nothing is extrapolated beyond
-  one tick, and nothing is ever 0 for want of data;
+  still, power that reads 0 W throughout, a window shorter than two ticks: no number, and a reason.
+  Nothing is extrapolated beyond one tick, and nothing is ever 0 for want of data;
 * the error that an edge can have is stored: tau * |dP| / E.
 """
 
@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 MAX_GAP_S = 3.0
+LEAST_SAMPLES = 0.5  #: share of the samples that a window should have, to be integrated
 NS = 1e-9
 
 
@@ -59,12 +60,15 @@ def trapezoid(
     *,
     tick_s: float | None = None,
     max_gap_s: float = MAX_GAP_S,
+    period_s: float | None = None,
 ) -> Joules:
     """Integral of power over a window by trapezoid, with both edges interpolated.
 
-    `times_ns` must not decrease. `tick_s` is the update period of the power field, where known: it
-    enters the edge bound only. Reason codes: `edge_not_covered`, `sample_gap`,
-    `fewer_than_two_samples`, `bad_sample`.
+    `times_ns` must not decrease. `tick_s` is the update period of the power field, or the time over
+    which it averages, where known: a window of less than two has no number, and it enters the edge
+    bound. `period_s` is the time that should lie between two samples: a window with less than half
+    of its samples has no number. Reason codes: `edge_not_covered`, `sample_gap`, `sparse_samples`,
+    `fewer_than_two_samples`, `fewer_than_two_ticks`, `bad_sample`, `zero_power`.
     """
     span = covering(times_ns, start_ns, end_ns)
     if isinstance(span, Joules):
@@ -80,10 +84,21 @@ def trapezoid(
         return invalid("bad_sample", "a power sample is negative or not a number", count)
     duration = (end_ns - start_ns) * NS
     inside = [(x, y) for x, y in zip(t, p, strict=True) if 0 < x < duration]
-    if count < 2 or (len(inside) < 2 and tick_s is not None and duration < 2 * tick_s):
+    if count < 2:
         return invalid("fewer_than_two_samples", "fewer than two power samples in the window")
+    if tick_s is not None and duration < 2 * tick_s:
+        sentence = f"a window of {duration:.3g} s is shorter than two updates of {tick_s:.3g} s"
+        return invalid("fewer_than_two_ticks", sentence, count)
+    if period_s is not None and len(inside) + 1 < LEAST_SAMPLES * duration / period_s:
+        return invalid(
+            "sparse_samples",
+            f"{len(inside)} power samples in {duration:.3g} s, one every {period_s:g} s was asked",
+            count,
+        )
     points = [(0.0, _value_at(t, p, 0.0)), *inside, (duration, _value_at(t, p, duration))]
     energy = math.fsum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in pairwise(points))
+    if energy <= 0:
+        return invalid("zero_power", "power read 0 W throughout the window", count)
     bound = _power_edge_bound(t, p, 0.0, tick_s) + _power_edge_bound(t, p, duration, tick_s)
     return Joules(energy, edge_bound_j=bound, samples=count)
 
@@ -135,6 +150,8 @@ def _power_edge_bound(
     """Largest error at one edge: half of a step of |dP| anywhere between the two samples around it
     (or anywhere within a tick, where the field is updated more slowly than it is read)."""
     right = min(max(bisect_left(t, at), 1), len(t) - 1)
-    near = p[max(0, right - 2) : right + 2]
+    low = min(max(0, right - 2), bisect_left(t, at - (tick_s or 0.0)))
+    high = max(right + 2, bisect_right(t, at + (tick_s or 0.0)))
+    near = p[low:high]
     stretch = max(t[right] - t[right - 1], tick_s or 0.0)
     return stretch * (max(near) - min(near)) / 2

@@ -5,7 +5,9 @@ instant field (NVML_FI_DEV_POWER_INSTANT) where there is one, since `nvmlDeviceG
 1-s average on most newer devices (arXiv 2312.02741). Without a counter the integral of power
 counts, and the method says so. With MIG enabled neither belongs to one instance: no number.
 
-All GPUs of the machine are read: those that the run does not use are neighbours, shown apart.
+All GPUs of the machine are looked at: those that the run does not use are neighbours, shown apart.
+A neighbour's joules are the integral of its power, once a second (its counter would cost as much to
+read as that of a used device); one that cannot be read has none, and takes nothing from the others.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +30,10 @@ from runners.sensors.staircase import median_tick
 
 SYSTEMATIC_REL = 0.055  #: METHOD §3.8 and §6: one draw per card (judgement, shown as such)
 ASSUMED_TICK_S = 0.1  #: where no tick could be measured: the slowest update in arXiv 2312.02741
+#: `nvmlDeviceGetPowerUsage` averages over so long on most newer devices (arXiv 2312.02741).
+AVERAGED_S = 1.0
 TICK_POLL_S = 0.5
+MOST_TICK_POLL_S = 3.0  #: a counter that stepped less than three times is watched so long
 _S = 1e-9
 
 
@@ -39,6 +45,7 @@ class NvmlSensor:
         self._nvml: Any = None
         self._gpus: list[NvmlGpu] = []
         self._used: list[NvmlGpu] = []
+        self._unreadable: dict[int, SensorError] = {}  # by NVML index
 
     def open(self, devices: tuple[DeviceId, ...] | None = None) -> SensorFacts:
         """Find the devices, what each can tell, and the counter's tick (half a second).
@@ -47,16 +54,19 @@ class NvmlSensor:
         `no_visible_device`, `device_absent`, `device_order_ambiguous`, `device_repeated`.
         """
         try:
-            self._begin()
-            chosen = select_devices(
-                devices,
-                [g.uuid for g in self._gpus],
-                [g.name for g in self._gpus],
-                self._environment,
-            )
-            self._used = [self._gpus[i] for i in chosen]
-            for gpu in self._gpus:
-                gpu.examine(used=gpu in self._used)
+            count = self._begin()
+            known = {gpu.index: gpu for gpu in self._gpus}
+            uuids = [known[i].uuid if i in known else "" for i in range(count)]
+            names = [known[i].name if i in known else "" for i in range(count)]
+            try:
+                chosen = select_devices(devices, uuids, names, self._environment)
+            except SensorError as error:
+                raise self._explained(error) from error
+            self._used = [known[i] for i in chosen]
+            for gpu in self._used:
+                gpu.examine(used=True)
+            for gpu in self._neighbours():
+                self._examine_neighbour(gpu)
             ticks, how = self._ticks()
             return self._facts(ticks, how)
         except SensorError:
@@ -64,7 +74,7 @@ class NvmlSensor:
             raise
 
     def read(self, parts: Parts = Parts.ALL) -> Sample:
-        """All devices now, or the parts that are wanted; counters alone are those of the used ones.
+        """All devices now, or the parts that are wanted.
 
         Raises SensorError where a used device is lost. Time is taken in the middle of reading the
         used devices' counters.
@@ -72,16 +82,16 @@ class NvmlSensor:
         draft = SampleDraft()
         before = time.perf_counter_ns()
         for gpu in self._used if Parts.COUNTERS in parts else ():
-            _count(gpu, draft, used=True)
+            _count(gpu, draft)
         t_ns = (before + time.perf_counter_ns()) // 2
-        for gpu in self._gpus if Parts.STATE in parts else ():
-            if gpu in self._used:
-                put(draft.power_w, gpu.component, gpu.power_w())
-                gpu.state(draft)
-                continue
-            if Parts.COUNTERS in parts:
-                _count(gpu, draft, used=False)
-            _power_of_neighbour(gpu, draft)
+        for gpu in self._used if Parts.STATE in parts else ():
+            put(draft.power_w, gpu.component, gpu.power_w())
+            gpu.state(draft)
+        if Parts.NEIGHBOURS in parts:
+            for gpu in self._neighbours():
+                _power_of_neighbour(gpu, draft)
+            for index, error in self._unreadable.items():
+                draft.errors[f"gpu:{index}"] = error.reason
         return draft.freeze(t_ns)
 
     def average_power_w(self) -> dict[str, float]:
@@ -102,6 +112,10 @@ class NvmlSensor:
         found = []
         for gpu in self._used:
             listed = gpu.process_ids()
+            if listed is None:
+                raise SensorError(
+                    "processes_hidden", f"{gpu.component}: NVML does not list its processes"
+                )
             others = [pid for pid in listed if pid not in own]
             if own and len(others) == len(listed):
                 hidden = [pid for pid in others if not Path(f"/proc/{pid}").exists()]
@@ -114,52 +128,89 @@ class NvmlSensor:
         if self._nvml is not None:
             with contextlib.suppress(self._nvml.NVMLError):
                 self._nvml.nvmlShutdown()
-        self._nvml, self._gpus, self._used = None, [], []
+        self._nvml, self._gpus, self._used, self._unreadable = None, [], [], {}
 
-    def _begin(self) -> None:
+    def _begin(self) -> int:
+        """Start NVML and take in every device that it hands out; how many there are."""
         module = load()
         call(module, "nvmlInit")
         self._nvml = module
-        count = call(module, "nvmlDeviceGetCount")
-        self._gpus = [NvmlGpu(module, index) for index in range(count)]
+        count = int(call(module, "nvmlDeviceGetCount"))
+        for index in range(count):
+            try:
+                self._gpus.append(NvmlGpu(module, index))
+            except SensorError as error:  # lost, or another job's: it may be nobody's concern
+                self._unreadable[index] = error
+        if self._unreadable and not self._gpus:
+            raise next(iter(self._unreadable.values()))
+        return count
+
+    def _explained(self, error: SensorError) -> SensorError:
+        """The error with what NVML said of devices that it does not hand out."""
+        if not self._unreadable:
+            return error
+        said = "; ".join(e.sentence for e in self._unreadable.values())
+        return SensorError(error.code, f"{error.sentence} ({said})", error.remedy)
+
+    def _neighbours(self) -> list[NvmlGpu]:
+        return [g for g in self._gpus if g not in self._used and g.index not in self._unreadable]
+
+    def _examine_neighbour(self, gpu: NvmlGpu) -> None:
+        try:
+            gpu.examine(used=False)
+        except SensorError as error:
+            self._unreadable[gpu.index] = error
 
     def _ticks(self) -> tuple[dict[str, float], str]:
         """Median time between changes of each used counter, as busy as the device now is; METHOD
-        asks for it under load, which `Meter.measure_tick` does later."""
+        asks for it under load, which `Meter.measure_tick` does later. Of a device without a counter
+        it is the time over which its power reading is made."""
         counted = [g for g in self._used if g.has_counter]
+        ticks = {g.component: ASSUMED_TICK_S for g in self._gpus}
+        ticks |= {g.component: AVERAGED_S for g in self._gpus if g.power_field == "usage"}
+        ticks |= {g.component: ASSUMED_TICK_S for g in counted}
         seen: list[Sample] = []
-        end = time.perf_counter() + (TICK_POLL_S if counted else 0.0)
-        while time.perf_counter() < end:
+        how = "assumed"
+        began = time.perf_counter()
+        while counted and (now := time.perf_counter() - began) < MOST_TICK_POLL_S:
+            if now >= TICK_POLL_S and all(len(_steps_of(g, seen)) > 2 for g in counted):
+                break
             seen.append(self.read(Parts.COUNTERS))
             time.sleep(0.001)
-        ticks = dict.fromkeys((g.component for g in self._gpus), ASSUMED_TICK_S)
-        how = "assumed"
         for gpu in counted:
+            steps = _steps_of(gpu, seen)
             series = [s for s in seen if gpu.component in s.energy_j]
             tick = median_tick(
                 [s.t_ns * _S for s in series], [s.energy_j[gpu.component] for s in series]
             )
             if tick is not None:
                 ticks[gpu.component], how = tick, "at opening"
+            elif 0 < len(steps) < 3:  # slower than any that is known: surely not longer than this
+                ticks[gpu.component] = MOST_TICK_POLL_S / len(steps)
         return ticks, how
 
     def _facts(self, ticks: dict[str, float], how: str) -> SensorFacts:
         used = tuple(g.component for g in self._used)
-        counters = tuple(g.component for g in self._gpus if g.has_counter)
+        counters = tuple(g.component for g in self._used if g.has_counter)
         by_counter = all(c in counters for c in used)
         return SensorFacts(
             name="nvml",
             method="nvml_counter" if by_counter else "nvml_power_integral",
             provenance=str(Provenance.MEASURED),
             boundary=str(Boundary.DEVICE),
-            components=tuple(g.component for g in self._gpus),
+            components=self._components(),
             used=used,
             tick_s=max(ticks[c] for c in used),
             systematic_rel=SYSTEMATIC_REL,
             details={**self._details(), "tick_measured": how},
             counters=counters,
             component_tick_s=ticks,
+            powers=tuple(g.component for g in self._gpus if g.power_field is not None),
         )
+
+    def _components(self) -> tuple[str, ...]:
+        indices = {g.index for g in self._gpus} | set(self._unreadable)
+        return tuple(f"gpu:{index}" for index in sorted(indices))
 
     def _details(self) -> dict[str, str]:
         first = self._used[0]
@@ -187,16 +238,22 @@ class NvmlSensor:
         return f"{version // 1000}.{version % 1000 // 10}"
 
 
-def _count(gpu: NvmlGpu, draft: SampleDraft, used: bool) -> None:
-    """Read one counter. A used device that is lost ends the reading; others leave a word."""
+def _count(gpu: NvmlGpu, draft: SampleDraft) -> None:
+    """Read one counter. A device that is lost ends the reading; another failure leaves a word."""
     if not gpu.has_counter:
         return
     try:
         draft.energy_j[gpu.component] = gpu.energy_j()
     except SensorError as error:
-        if used and error.code in LOST:
+        if error.code in LOST:
             raise
         draft.errors[gpu.component] = error.reason
+
+
+def _steps_of(gpu: NvmlGpu, seen: Sequence[Sample]) -> list[int]:
+    """When the counter of a device was seen to have stepped, in ns."""
+    series = [(s.t_ns, s.energy_j[gpu.component]) for s in seen if gpu.component in s.energy_j]
+    return [after[0] for before, after in pairwise(series) if after[1] != before[1]]
 
 
 def _power_of_neighbour(gpu: NvmlGpu, draft: SampleDraft) -> None:

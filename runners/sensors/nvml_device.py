@@ -6,11 +6,12 @@ from typing import Any
 
 from runners.sensors.base import SensorError
 from runners.sensors.draft import SampleDraft, put
-from runners.sensors.nvml_binding import LOST, call
+from runners.sensors.nvml_binding import LOST, call, code_of
 
 MILLI = 1e-3  # mJ and mW to J and W
 _SCOPES = ("GPU", "MODULE", "MEMORY")
-_UNSUPPORTED = ("nvml_not_supported", "nvml_function_not_found")
+#: Answers that stay as they are; any other failure may pass.
+_UNSUPPORTED = ("nvml_not_supported", "nvml_function_not_found", "nvml_invalid_argument")
 #: Our word for a clock reason -> the end of NVML's constant `nvmlClocksEventReason…`.
 _REASONS = {
     "gpu_idle": "GpuIdle",
@@ -106,9 +107,10 @@ class NvmlGpu:
         """The limit that is enforced now."""
         return self._milli("nvmlDeviceGetEnforcedPowerLimit")
 
-    def process_ids(self) -> list[int]:
-        """Processes with a compute context on the device, as far as they can be seen."""
-        return [int(p.pid) for p in self._maybe("nvmlDeviceGetComputeRunningProcesses") or ()]
+    def process_ids(self) -> list[int] | None:
+        """Processes with a compute context on the device; None where NVML does not list them."""
+        found = self._maybe("nvmlDeviceGetComputeRunningProcesses")
+        return None if found is None else [int(p.pid) for p in found]
 
     def _ask(self, name: str, *arguments: Any) -> Any:
         return call(self.nvml, name, self.handle, *arguments, what=self.component)
@@ -141,10 +143,15 @@ class NvmlGpu:
         values = self._maybe("nvmlDeviceGetFieldValues", request)
         if values is None:
             return None
-        if values[0].nvmlReturn != self.nvml.NVML_SUCCESS:
+        answer = int(values[0].nvmlReturn)
+        if answer == self.nvml.NVML_SUCCESS:
+            return float(values[0].value.uiVal) * MILLI
+        code = f"nvml_{code_of(self.nvml, answer)}"
+        if code in LOST:
+            raise SensorError(code, f"nvmlDeviceGetFieldValues({self.component}): {code}")
+        if code in _UNSUPPORTED:
             self._unsupported.add(f"nvmlDeviceGetFieldValues{(request,)}")
-            return None
-        return float(values[0].value.uiVal) * MILLI
+        return None
 
     def _temperature(self) -> float | None:
         core = self.nvml.NVML_TEMPERATURE_GPU

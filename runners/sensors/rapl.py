@@ -19,6 +19,9 @@ from runners.sensors.staircase import unwrap
 
 POWERCAP = Path("/sys/class/powercap")
 TICK_S = 0.001
+#: No package or its DRAM draws more (the largest server processors are below 1 kW): a fall of the
+#: counter that would mean more since the last reading is a reset, not a wrap.
+MOST_W = 2000.0
 _J = 1e-6
 #: Readable for root alone since Linux 5.10 (CVE-2020-8694: power as a side channel).
 PERMISSION_REMEDY = (
@@ -37,7 +40,15 @@ class Domain:
     path: Path
     wrap_uj: int
     last_raw: int | None = None
+    last_ns: int = 0
     total_uj: int = 0
+
+    def count(self, raw: int, now_ns: int) -> None:
+        """Take in a reading of the counter, in µJ."""
+        if self.last_raw is not None:
+            most_uj = MOST_W * (1.0 + (now_ns - self.last_ns) * 1e-9) / _J
+            self.total_uj += unwrap(self.last_raw, raw, self.wrap_uj, most_uj)
+        self.last_raw, self.last_ns = raw, now_ns
 
 
 def find_domains(root: Path = POWERCAP) -> list[Domain]:
@@ -107,9 +118,7 @@ class RaplSensor:
         raw = [_counter(d) for d in self._domains]
         after = time.perf_counter_ns()
         for domain, value in zip(self._domains, raw, strict=True):
-            if domain.last_raw is not None:
-                domain.total_uj += unwrap(domain.last_raw, value, domain.wrap_uj)
-            domain.last_raw = value
+            domain.count(value, after)
         energy = {d.component: d.total_uj * _J for d in self._domains}
         return Sample((before + after) // 2, energy_j=energy)
 
@@ -142,20 +151,28 @@ def _counter(domain: Domain) -> int:
             f"RAPL counters are there but not readable ({domain.path}): only root may read them",
             PERMISSION_REMEDY,
         ) from error
-    except OSError as error:
-        raise SensorError("rapl_unreadable", f"{domain.path}: {error.strerror or error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(domain.path, error) from error
     return _integer(text, domain.path)
 
 
 def _text(path: Path) -> str:
     try:
         return path.read_text().strip()
-    except OSError as error:
-        raise SensorError("rapl_unreadable", f"{path}: {error.strerror or error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from error
 
 
 def _integer(text: str, path: Path) -> int:
     try:
         return int(text)
     except ValueError as error:
-        raise SensorError("rapl_unreadable", f"{path}: {text.strip()[:40]!r}") from error
+        raise _unreadable(path, f"{text.strip()[:40]!r} is not a number") from error
+
+
+def _unreadable(path: Path, why: object) -> SensorError:
+    said = why.strerror if isinstance(why, OSError) and why.strerror else why
+    remedy = "look at the file, and load the module again: sudo modprobe -r intel_rapl_msr && "
+    return SensorError(
+        "rapl_unreadable", f"{path}: {said}", f"{remedy}sudo modprobe intel_rapl_msr"
+    )

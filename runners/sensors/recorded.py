@@ -18,7 +18,9 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 from observatory.errors import InputError
 from observatory.records import Boundary, Provenance
@@ -29,6 +31,7 @@ COLUMNS = (
     "t_s", "component", "energy_j", "power_w", "power_average_w", "temperature_c", "clock_mhz",
     "utilisation", "throttle", "error",
 )  # fmt: skip
+REGULAR = 3.0  #: rows farther apart than so many times their usual distance have a gap between
 _FACTS = ("used", "method", "provenance", "boundary", "tick_s", "systematic_rel", "period_s")
 _NS = 1e-9
 
@@ -44,7 +47,12 @@ class Trace:
 
 
 class RecordedSensor:
-    """Replays a trace: a read gives the newest recorded sample that is not in the future."""
+    """Replays a trace: a read gives the newest recorded sample that is not in the future.
+
+    Between two rows of a regular trace what was read last still stands, so it is given the present
+    time. Before a gap, and after the end, a sample keeps the time at which it was recorded: what
+    was not recorded is missing in the replay too.
+    """
 
     def __init__(
         self, trace: Trace | Path, now_ns: Callable[[], int] = time.perf_counter_ns
@@ -53,6 +61,9 @@ class RecordedSensor:
         self._now_ns = now_ns
         self._zero_ns = 0
         self._times = [s.t_ns for s in self._trace.samples]
+        steps = [b - a for a, b in pairwise(self._times)]
+        period_ns = (_optional(self._trace.header.get("period_s")) or 0.0) / _NS
+        self._regular_ns = REGULAR * max(median(steps) if steps else 0.0, period_ns)
 
     def open(self, devices: tuple[DeviceId, ...] | None = None) -> SensorFacts:
         """Start the replay now. `devices` that are integers choose the used `gpu:N`."""
@@ -60,9 +71,12 @@ class RecordedSensor:
         return facts_of(self._trace, devices)
 
     def read(self, parts: Parts = Parts.ALL) -> Sample:
-        """The trace's state now, at the present time. Raises the trace's SensorError."""
+        """The trace's state now. Raises the trace's SensorError."""
         now = self._now_ns()
         index = max(0, bisect_right(self._times, now - self._zero_ns) - 1)
+        following = self._times[index + 1 : index + 2]
+        if not following or following[0] - self._times[index] > self._regular_ns:
+            now = self._zero_ns + self._times[index]
         if index in self._trace.failures:
             raise self._trace.failures[index]
         sample = self._trace.samples[index]
@@ -135,7 +149,7 @@ def facts_of(trace: Trace, devices: tuple[DeviceId, ...] | None = None) -> Senso
     return SensorFacts(
         name="recorded",
         method=header.get("method", "nvml_counter" if counters else "nvml_power_integral"),
-        provenance=header.get("provenance", str(Provenance.MEASURED)),
+        provenance=header.get("provenance", str(Provenance.ESTIMATED)),
         boundary=header.get("boundary", str(Boundary.DEVICE)),
         components=components,
         used=used,

@@ -127,14 +127,15 @@ def median_tick(times_s: Sequence[float], energy_j: Sequence[float]) -> float | 
     return (middles[-1] - middles[0]) / sum(max(1, round(i / typical)) for i in intervals)
 
 
-def unwrap(previous_raw: int, raw: int, wrap_range: int) -> int:
+def unwrap(previous_raw: int, raw: int, wrap_range: int, most: float = math.inf) -> int:
     """Increase of a counter that wraps to 0 after `wrap_range`.
 
-    A fall by more than half of the range is a wrap. A smaller fall is a counter that went
-    backwards, and comes back as a negative number for the caller to see.
+    A fall by more than half of the range is a wrap, if the increase that it means is at most
+    `most`. Any other fall is a counter that went backwards or was reset, and comes back as a
+    negative number for the caller to see.
     """
     delta = raw - previous_raw
-    if delta < 0 and wrap_range > 0 and -delta > wrap_range / 2:
+    if delta < 0 and wrap_range > 0 and -delta > wrap_range / 2 and delta + wrap_range <= most:
         return delta + wrap_range
     return delta
 

@@ -25,8 +25,8 @@ from runners.protocol import (
     share_of_cpu,
     warmed_up,
 )
+from runners.sensors.absent import AbsentMeter
 from runners.sensors.base import Reading, SensorFacts
-from runners.sensors.meter import AbsentMeter
 
 POINT = Point(Phase.PREFILL, Workload.prefill(8))
 

@@ -37,12 +37,16 @@ def main(seconds: float, devices: tuple[DeviceId, ...] | None) -> dict[str, obje
     meter.mark()
     late = asdict(meter.reading(again, stop))
     foreign = meter.foreign_processes((2**30,))
+    begun = time.perf_counter_ns()
+    meter.mark()
+    late_flags = meter.reading(begun, time.perf_counter_ns()).flags
     result = {
         "facts": {**asdict(meter.facts), "details": dict(meter.facts.details)},
         "reading": asdict(reading),
         "late": late,
         "duration_s": (end - start) * 1e-9,
         "foreign": foreign,
+        "late_flags": late_flags,
         "cpu_share": meter.cpu_share(),
     }
     meter.stop()

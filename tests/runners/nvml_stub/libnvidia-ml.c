@@ -10,6 +10,12 @@
  *   counter_stuck      the counter never moves
  *   disagree           the power reading is 10 % above the counter
  *   not_supported      neither counter nor power
+ *   zero_power         no counter, and a power reading of 0 W
+ *   averaged           no counter and no instant power: nvmlDeviceGetPowerUsage alone
+ *   power_hiccup       the power field times out from 1.0 to 1.15 s, the counter stands
+ *   neighbour_lost     device 1 is lost from the start
+ *   neighbour_denied   device 1 belongs to another job: NO_PERMISSION
+ *   processes_hidden   the list of processes is not supported
  *   lost_mid_run       after NVML_STUB_LOST_AFTER_S (default 1) every call says GPU_IS_LOST
  *   mig                device 0 is split into MIG instances
  *   throttled          hardware thermal slowdown
@@ -28,7 +34,7 @@
 
 enum {
     SUCCESS = 0, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7,
-    GPU_IS_LOST = 15, LIB_RM_VERSION_MISMATCH = 18
+    NO_PERMISSION = 4, TIMEOUT = 10, GPU_IS_LOST = 15, LIB_RM_VERSION_MISMATCH = 18
 };
 enum { FI_POWER_AVERAGE = 185, FI_POWER_INSTANT = 186, SCOPE_GPU = 0, SCOPE_MODULE = 1, SCOPE_MEMORY = 2 };
 
@@ -71,7 +77,9 @@ static int lost(void) {
     return mode("lost_mid_run") && now() - started > number("NVML_STUB_LOST_AFTER_S", 1.0);
 }
 static int index_of(void *device) { return device == (void *)&devices[1]; }
-static double power_w(int index) { return watts[index] * (mode("disagree") ? 1.10 : 1.0); }
+static double power_w(int index) {
+    return mode("zero_power") ? 0.0 : watts[index] * (mode("disagree") ? 1.10 : 1.0);
+}
 
 /* Every call on a device first asks whether it is still there. */
 #define ON_DEVICE if (lost()) return GPU_IS_LOST
@@ -85,7 +93,8 @@ int nvmlInitWithFlags(unsigned int flags) {
 int nvmlShutdown(void) { return SUCCESS; }
 const char *nvmlErrorString(int code) {
     return code == GPU_IS_LOST ? "GPU is lost" : code == NOT_SUPPORTED ? "Not Supported"
-         : code == LIB_RM_VERSION_MISMATCH ? "Driver/library version mismatch" : "Stub error";
+         : code == LIB_RM_VERSION_MISMATCH ? "Driver/library version mismatch"
+         : code == NO_PERMISSION ? "Insufficient Permissions" : "Stub error";
 }
 int nvmlSystemGetDriverVersion(char *text, unsigned int size) {
     snprintf(text, size, "550.00.stub");
@@ -96,6 +105,8 @@ int nvmlDeviceGetCount_v2(unsigned int *count) { *count = 2; return SUCCESS; }
 int nvmlDeviceGetHandleByIndex_v2(unsigned int index, void **device) {
     ON_DEVICE;
     if (index > 1) return INVALID_ARGUMENT;
+    if (index == 1 && mode("neighbour_lost")) return GPU_IS_LOST;
+    if (index == 1 && mode("neighbour_denied")) return NO_PERMISSION;
     *device = &devices[index];
     return SUCCESS;
 }
@@ -112,7 +123,8 @@ int nvmlDeviceGetName(void *device, char *text, unsigned int size) {
 }
 int nvmlDeviceGetTotalEnergyConsumption(void *device, unsigned long long *millijoules) {
     ON_DEVICE;
-    if (mode("no_counter") || mode("not_supported")) return NOT_SUPPORTED;
+    if (mode("no_counter") || mode("not_supported") || mode("zero_power") || mode("averaged"))
+        return NOT_SUPPORTED;
     burn(number("NVML_STUB_COUNTER_US", 0.0) * 1e-6);
     double tick = number("NVML_STUB_TICK_MS", 20.0) * 1e-3, t = now();
     double steps = (double)(long long)(t / tick);
@@ -126,11 +138,15 @@ int nvmlDeviceGetFieldValues(void *device, int count, field_value *values) {
     for (int i = 0; i < count; i++) {
         int average = values[i].field == FI_POWER_AVERAGE;
         int known = (average || values[i].field == FI_POWER_INSTANT) && !mode("not_supported")
-                    && !mode("no_instant")
+                    && !mode("no_instant") && !mode("averaged")
                     && (values[i].scope == SCOPE_GPU || (mode("grace") && values[i].scope <= 2));
         values[i].result = known ? SUCCESS : NOT_SUPPORTED;
         values[i].type = 1; /* unsigned int */
         values[i].value.ull = 0;
+        if (mode("power_hiccup") && now() - started > 1.0 && now() - started < 1.15) {
+            values[i].result = TIMEOUT;
+            continue;
+        }
         if (known)
             values[i].value.u = (uint32_t)(power_w(index_of(device)) * 1e3)
                                 + (values[i].scope == SCOPE_MODULE ? 150000u : 0u);
@@ -177,6 +193,7 @@ int nvmlDeviceGetMemoryInfo(void *device, memory_info *memory) {
 }
 int nvmlDeviceGetComputeRunningProcesses_v3(void *device, unsigned int *count, process_info *list) {
     ON_DEVICE;
+    if (mode("processes_hidden")) return NOT_SUPPORTED;
     unsigned int have = mode("foreign") && index_of(device) == 0 ? 1 : 0, room = *count;
     *count = have;
     if (have == 0) return SUCCESS;

@@ -107,6 +107,32 @@ def test_bad_power_samples(bad):
     assert trapezoid(times, [100.0, bad, 100.0, 100.0, 100.0], 0, 4 * S).reason == "bad_sample"
 
 
+def test_power_of_nothing_but_zeros_is_no_number():
+    times = [k * S // 10 for k in range(31)]
+    assert trapezoid(times, [0.0] * 31, 0, 3 * S).reason == "zero_power"
+    assert trapezoid(times, [0.0] * 30 + [1.0], 0, 3 * S).energy_j == pytest.approx(0.05)
+
+
+def test_a_window_with_less_than_half_of_its_samples_is_no_number():
+    """A sampler that stood still: the value before the window would be carried through it."""
+    times = [-S // 10, 2 * S + S // 10]
+    assert trapezoid(times, [60.0, 60.0], 0, 2 * S).energy_j == pytest.approx(120.0)
+    assert trapezoid(times, [60.0, 60.0], 0, 2 * S, period_s=0.1).reason == "sparse_samples"
+    every_other = [k * S // 5 for k in range(11)]
+    assert trapezoid(every_other, [60.0] * 11, 0, 2 * S, period_s=0.1).energy_j is not None
+
+
+def test_the_bound_of_an_averaged_power_covers_its_lag():
+    """60, 300, 60 W at the edges of 4 s, as a reading shows it that averages over a second."""
+    times = [k * S // 10 for k in range(-30, 80)]
+    truth = [60.0 if not 0 <= t < 4 * S else 300.0 for t in times]
+    shown = [sum(truth[max(0, i - 9) : i + 1]) / len(truth[max(0, i - 9) : i + 1])
+             for i in range(len(truth))]  # fmt: skip
+    found = trapezoid(times, shown, 0, 4 * S, tick_s=1.0)
+    assert abs(found.energy_j - 1200.0) > 80.0
+    assert abs(found.energy_j - 1200.0) <= found.edge_bound_j
+
+
 def test_no_samples_at_all():
     assert trapezoid([], [], 0, S).reason == "edge_not_covered"
     assert counter_difference([], [], 0, S, tick_s=0.1).reason == "edge_not_covered"

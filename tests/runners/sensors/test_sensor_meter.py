@@ -11,8 +11,10 @@ from dataclasses import replace
 import pytest
 
 from runners.sensors import meter as meter_module
+from runners.sensors.absent import AbsentMeter
 from runners.sensors.base import Parts, Sample, SensorError, SensorFacts
-from runners.sensors.meter import AbsentMeter, SampledMeter
+from runners.sensors.evaluate import evaluate
+from runners.sensors.meter import SampledMeter
 from runners.sensors.recorded import ScriptedClock
 from tests.runners.sensors.synthetic_gpu import Power, SyntheticSensor, meter_on, window
 
@@ -223,7 +225,7 @@ def test_a_step_is_foretold_from_the_last_one_and_seen_in_few_readings():
         sensor = SyntheticSensor(clock, {"gpu:0": STEADY}, tick_s=0.1, phase_s=0.005 * i)
         meter = meter_on(sensor)
         clock.sleep(1.0)
-        meter.mark()
+        meter.measure_tick(2.0)
         clock.sleep(10.0137)
         meter.mark()
         assert round((sensor.now_s() - sensor.phase_s) * 1000) % 100 <= 10
@@ -421,6 +423,106 @@ def test_a_bug_in_the_thread_becomes_a_reason():
     assert reading.energy.total_j is None
     assert reading.energy.reason.startswith("sampler_crashed")
     assert "planted" in meter.reason
+
+
+def test_after_the_thread_ended_an_integral_of_edges_alone_is_no_number():
+    """The marks still sample at the edges: what lies between them was not seen."""
+
+    class Power(_Live):
+        def read(self, parts: Parts = Parts.ALL) -> Sample:
+            super().read(parts)
+            return Sample(time.perf_counter_ns(), power_w={"gpu:0": 60.0})
+
+    facts = replace(FACTS, counters=(), method="nvml_power_integral", powers=("gpu:0",))
+    sensor = Power(fail_after=3, error=ZeroDivisionError("planted"))
+    meter = SampledMeter(sensor, facts)
+    meter.start()
+    while meter.reason is None:
+        time.sleep(0.01)
+    time.sleep(1.2)
+    sensor.error = None
+    meter.mark()
+    start = time.perf_counter_ns()
+    time.sleep(0.5)
+    end = time.perf_counter_ns()
+    meter.mark()
+    reading = meter.reading(start, end)
+    meter.stop()
+    assert reading.energy.total_j is None
+    assert reading.energy.reason.startswith("sampler_crashed")
+
+
+def test_a_reading_that_never_returns_holds_up_nobody(monkeypatch):
+    monkeypatch.setattr(meter_module, "HUNG_S", 0.2)
+    gate = threading.Event()
+
+    class Hung(_Live):
+        def read(self, parts: Parts = Parts.ALL) -> Sample:
+            if threading.current_thread().name == "energy-sampler" and self.reads >= 3:
+                gate.wait(20.0)
+            return super().read(parts)
+
+    sensor = Hung()
+    meter = SampledMeter(sensor, FACTS)
+    meter.start()
+    while sensor.reads < 3:
+        time.sleep(0.01)
+    time.sleep(0.15)
+    began = time.perf_counter()
+    meter.mark()
+    start = time.perf_counter_ns()
+    time.sleep(0.1)
+    end = time.perf_counter_ns()
+    meter.mark()
+    assert meter.foreign_processes((1,)) == ()
+    reading = meter.reading(start, end)
+    assert time.perf_counter() - began < 3.0
+    assert reading.energy.total_j is None and reading.energy.reason.startswith("sensor_hung")
+    assert meter.reason.startswith("sensor_hung")
+    gate.set()
+    meter.stop()
+    assert sensor.closed
+
+
+def test_dram_without_the_cpu_is_no_part_of_a_device():
+    """A boundary is whole or it is the device's."""
+    names = ("gpu:0", "cpu:0", "dram:0")
+    facts = SensorFacts("a+b", "m", "measured", "host", names, names, counters=names)
+    rows = [Sample(k * 10**8, {"gpu:0": 30.0 * k, "dram:0": 2.0 * k}) for k in range(40)]
+    energy = evaluate(rows, facts, 10**9, 3 * 10**9).energy
+    assert energy.boundary == "device" and energy.dram_j is None
+    assert energy.total_j == pytest.approx(600.0)
+    assert any(f.startswith("cpu_energy_missing:") for f in energy.flags)
+
+
+def test_a_host_without_a_dram_counter_says_so():
+    facts = SensorFacts(
+        "r", "rapl", "measured", "host", ("cpu:0",), ("cpu:0",), counters=("cpu:0",)
+    )
+    rows = [Sample(k * 10**8, {"cpu:0": 9.0 * k}) for k in range(40)]
+    energy = evaluate(rows, facts, 10**9, 3 * 10**9).energy
+    assert energy.cpu_j == pytest.approx(180.0) and "dram_not_counted" in energy.flags
+
+
+def test_errors_of_a_component_that_cost_no_number_are_flags():
+    """As long as the gap rule holds, a failing reading is a word beside the joules."""
+    rows = [
+        Sample(k * 10**8, errors={"gpu:0": "nvml_timeout: gpu:0: Timeout"}) if 12 < k < 20
+        else Sample(k * 10**8, {"gpu:0": 30.0 * k}) for k in range(40)
+    ]  # fmt: skip
+    energy = evaluate(rows, FACTS, 10**9, 3 * 10**9).energy
+    assert energy.device_j == pytest.approx(600.0)
+    assert "sensor_error:nvml_timeout" in energy.flags
+
+
+def test_a_cross_check_is_of_all_devices_or_none():
+    names = ("gpu:0", "gpu:1")
+    facts = replace(FACTS, components=names, used=names, counters=names, powers=names)
+    rows = [Sample(k * 10**8, {"gpu:0": 30.0 * k, "gpu:1": 30.0 * k}, {"gpu:0": 300.0})
+            for k in range(40)]  # fmt: skip
+    energy = evaluate(rows, facts, 10**9, 3 * 10**9).energy
+    assert energy.device_j == pytest.approx(1200.0) and energy.integral_j is None
+    assert "no_cross_check" in energy.flags
 
 
 def test_asking_a_lost_device_for_processes_does_not_end_the_run():

@@ -35,6 +35,15 @@ CASES: dict[str, tuple[str, tuple[str, ...], dict[str, str]]] = {
     "throttled": ("throttled", ("0.3", "0"), {}),
     "foreign": ("foreign", ("0.3", "0"), {}),
     "grace": ("grace", ("0.3", "0"), {}),
+    "zero_power": ("zero_power", ("1.0", "0"), {}),
+    "averaged": ("averaged", ("2.5", "0"), {}),
+    "averaged_short": ("averaged", ("1.0", "0"), {}),
+    "power_hiccup": ("power_hiccup", ("1.5", "0"), {}),
+    "very_slow_tick": ("healthy", ("3.0", "0"), {"NVML_STUB_TICK_MS": "500"}),
+    "neighbour_lost": ("neighbour_lost", ("0.5", GPU_0), {}),
+    "neighbour_denied": ("neighbour_denied", ("0.5", GPU_0), {}),
+    "denied_itself": ("neighbour_denied", ("0.5", GPU_1), {}),
+    "processes_hidden": ("processes_hidden", ("0.3", "0"), {}),
     "driver_mismatch": ("driver_mismatch", ("0.3", "0"), {}),
 }
 
@@ -143,6 +152,58 @@ def test_what_cannot_be_opened_has_its_own_code_and_exit_3(results, name, code):
     assert result["reason"].startswith(f"{code}: ")
     assert result["exit_code"] == 3
     assert "\n" not in result["missing"]
+
+
+def test_power_of_0_w_is_no_number(results):
+    """An integral of nothing but zeros is a sensor that does not answer, not a device at rest."""
+    e = energy(results["zero_power"])
+    assert e["device_j"] is None and e["reason"].startswith("zero_power: gpu:0")
+    assert e["idle_devices_j"] is None
+
+
+def test_an_averaged_power_reading_is_as_slow_as_its_average(results):
+    facts = results["averaged"]["facts"]
+    assert facts["tick_s"] == 1.0 and facts["details"]["power_field"] == "usage"
+    e = energy(results["averaged"])
+    assert e["device_j"] == pytest.approx(300 * results["averaged"]["duration_s"], rel=1e-3)
+    e = energy(results["averaged_short"])
+    assert e["device_j"] is None and e["reason"].startswith("fewer_than_two_ticks")
+
+
+def test_a_power_field_that_fails_for_a_moment_is_asked_again(results):
+    e = energy(results["power_hiccup"])
+    assert e["integral_j"] == pytest.approx(300 * results["power_hiccup"]["duration_s"], rel=1e-3)
+    assert "no_cross_check" not in e["flags"]
+
+
+def test_a_tick_that_is_slower_than_assumed_is_found(results):
+    result = results["very_slow_tick"]
+    assert result["facts"]["tick_s"] == pytest.approx(0.5, abs=0.02)
+    truth = 300 * result["duration_s"]
+    assert abs(energy(result)["device_j"] - truth) / truth <= energy(result)["edge_bound_rel"]
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("neighbour_lost", "nvml_gpu_is_lost"), ("neighbour_denied", "nvml_no_permission")],
+)
+def test_a_neighbour_that_cannot_be_opened_costs_only_its_own_joules(results, name, code):
+    result = results[name]
+    assert energy(result)["device_j"] == pytest.approx(300 * result["duration_s"], rel=0.05)
+    assert energy(result)["idle_devices_j"] is None
+    assert f"idle_devices_energy_missing:{code}" in energy(result)["flags"]
+
+
+def test_a_device_that_is_not_handed_out_says_why(results):
+    result = results["denied_itself"]
+    assert result["exit_code"] == 3 and result["reason"].startswith("device_absent: ")
+    assert "Insufficient Permissions" in result["missing"]
+
+
+def test_processes_that_nvml_hides_are_not_none(results):
+    result = results["processes_hidden"]
+    assert result["foreign"] == []
+    assert "sensor_error:processes_hidden" in result["late_flags"]
 
 
 def test_mig_on_a_neighbour_does_not_matter(results):

@@ -85,6 +85,22 @@ def test_a_small_fall_is_no_wrap_and_stays_visible(powercap):
     assert sensor.read().energy_j["cpu:0"] == pytest.approx(-0.3)
 
 
+def test_a_reset_is_no_wrap_and_makes_no_joules(powercap):
+    """From 200 kJ to nothing in an instant: as a wrap that would be 62 kJ."""
+    (powercap / "intel-rapl:0" / "energy_uj").write_text(str(200_000_000_000))
+    sensor = RaplSensor(powercap)
+    sensor.open()
+    (powercap / "intel-rapl:0" / "energy_uj").write_text("0")
+    assert sensor.read().energy_j["cpu:0"] < 0  # the window over it is NULL: counter_non_monotone
+
+
+def test_a_counter_that_is_no_text_is_an_error_with_a_remedy(powercap):
+    (powercap / "intel-rapl:0" / "energy_uj").write_bytes(b"\xff\xfe")
+    with pytest.raises(SensorError) as caught:
+        RaplSensor(powercap).open()
+    assert caught.value.code == "rapl_unreadable" and "modprobe" in caught.value.remedy
+
+
 def test_no_rapl_says_why_and_what_to_do(tmp_path):
     with pytest.raises(SensorError) as caught:
         RaplSensor(tmp_path / "powercap").open()

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from observatory.errors import InputError
+from observatory.errors import InputError, MissingSensorError
 from runners.sensors.base import SensorError
+from runners.sensors.choose import open_meter
 from runners.sensors.integrate import trapezoid
 from runners.sensors.meter import SampledMeter
 from runners.sensors.recorded import (
@@ -55,6 +56,40 @@ def test_a_replayed_trace_gives_its_truth(name, begin, end):
     assert energy.device_j == pytest.approx(truth, rel=0.03)
     assert energy.integral_j == pytest.approx(truth, rel=0.02)
     assert energy.idle_devices_j == pytest.approx(60 * (end - begin), rel=0.06)
+
+
+def regular(*spans: tuple[int, int]) -> list[str]:
+    """A power-only trace of 100 W, ten rows a second in each span of seconds."""
+    rows = [f"{k / 10},gpu:0,100" for a, b in spans for k in range(10 * a, 10 * b + 1)]
+    return ["t_s,component,power_w", *rows]
+
+
+@pytest.mark.parametrize(
+    ("spans", "reason"),
+    [(((0, 3),), "edge_not_covered"), (((0, 4), (8, 12)), "sample_gap")],
+)
+def test_what_was_not_recorded_is_missing_in_the_replay_too(spans, reason):
+    """After the end of a trace, and in a gap of 4 s: no sample is made up."""
+    clock = ScriptedClock()
+    sensor = RecordedSensor(parse_trace(regular(*spans)), clock.now_ns)
+    zero = clock.now_ns()
+    meter = SampledMeter(sensor, sensor.open(), clock=clock, thread=False)
+    clock.every(0.1, meter.sample)
+    meter.start()
+    clock.sleep(12.0)
+    early = meter.reading(zero + 10**9, zero + 3 * 10**9 - 10**8).energy
+    assert early.device_j == pytest.approx(190.0, rel=1e-6)
+    energy = meter.reading(zero + 10**9, zero + 10 * 10**9).energy
+    assert energy.device_j is None and energy.reason.startswith(reason)
+
+
+def test_joules_of_a_replay_are_no_measurement_of_this_run():
+    meter = open_meter("cuda", None, f"recorded:{TRACES / 'nvidia_h100_80gb_hbm3_step.csv'}")
+    assert read_trace(TRACES / "nvidia_h100_80gb_hbm3_step.csv").header["provenance"] == "measured"
+    assert meter.facts.provenance == "estimated"
+    assert meter.facts.method == "recorded:nvml_counter"
+    with pytest.raises(MissingSensorError):
+        open_meter("cuda", None, f"recorded:{TRACES / 'synthetic_step_50ms.csv'}", True)
 
 
 def test_the_trace_s_telemetry_and_facts_come_through():
