@@ -61,6 +61,7 @@ class SampledMeter:
         self._marks: list[int] = []
         self._cpu_s = self._loop_cpu_s = 0.0  # of the callers' threads, of the sampler's own
         self._counter_reads, self._counter_cpu_s = 0, 0.0
+        self._counted_ns: int | None = None  # when the counters were read last
         self._started_ns = self._stopped_ns = 0
         self._watch = CounterWatch(self.sample, lambda: self.counter_s, self._clock, facts)
 
@@ -90,6 +91,8 @@ class SampledMeter:
             if parts == Parts.COUNTERS:
                 self._counter_reads += 1
                 self._counter_cpu_s += time.thread_time() - began
+            if Parts.COUNTERS in parts:
+                self._counted_ns = sample.t_ns
             with self._keeping:
                 self._samples.append(sample)
                 self._forget(sample.t_ns)
@@ -194,11 +197,10 @@ class SampledMeter:
 
     def _loop(self) -> None:
         period_ns = int(self._facts.period_s / _NS)
-        due = counted = looked = self._clock.now_ns()
+        due = looked = self._clock.now_ns()
         while not self._stop.is_set():
             now = self._clock.now_ns()
-            wanted = now >= counted
-            parts = Parts.STATE | (Parts.COUNTERS if wanted else Parts.STATE)
+            parts = Parts.STATE | Parts.COUNTERS if self._counting_is_due(now) else Parts.STATE
             if now >= looked:
                 parts |= Parts.NEIGHBOURS
                 looked = due + int((NEIGHBOUR_PERIOD_S - self._facts.period_s / 2) / _NS)
@@ -212,10 +214,16 @@ class SampledMeter:
                 self.reason = f"sampler_crashed: {sentence}"
                 return
             self._loop_cpu_s = time.thread_time()
-            if wanted:  # half a period early counts as due
-                counted = due + int((self.counter_period_s - self._facts.period_s / 2) / _NS)
             due = max(due + period_ns, self._clock.now_ns())
             self._stop.wait((due - self._clock.now_ns()) * _NS)
+
+    def _counting_is_due(self, now_ns: int) -> bool:
+        """Whether the counters were last read, by anybody, a period ago (less half a sample's)."""
+        if self._counted_ns is None:
+            return True
+        return (now_ns - self._counted_ns) * _NS >= (
+            self.counter_period_s - self._facts.period_s / 2
+        )
 
     def _await(self, end_ns: int) -> None:
         wait_s = 3 * max(self._facts.tick_s or 0.0, self._facts.period_s)

@@ -86,6 +86,10 @@ class StepClock:
         due_s = (self._last.after_ns - now_ns) * NS - early_s
         return due_s + max(0, math.ceil(-due_s / self.tick_s)) * self.tick_s
 
+    def age_s(self, now_ns: int) -> float:
+        """Seconds since the last step that was seen; infinite before the first."""
+        return math.inf if self._first is None else (now_ns - self._last.middle_ns) * NS
+
     def unsure_s(self, now_ns: int) -> float:
         """How long the stretch is in which a foretold step comes."""
         return 2 * self._drift_s(now_ns) + self._last.width_s
