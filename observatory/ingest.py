@@ -167,6 +167,16 @@ class Recorder:
             store_estimates(self._engine, answers.estimate(self._engine, request, chosen), chosen)
         return derived
 
+    def without_joules(self) -> list[tuple[str, str]]:
+        """(cell, reason) of each cell of a working phase with windows and no measured joules."""
+        with self._engine.connect() as connection:
+            reasons = reader.cells_without_joules(connection, self.run.id)
+        return [
+            (f"{cell.phase} {cell.workload.label()}", reasons[cell.plan_key])
+            for cell in self.cells()
+            if cell.plan_key in reasons
+        ]
+
     def _cell(self, connection: Any, plan_key: str) -> int:
         found = writer.cell_id(connection, self.run.id, plan_key)
         if found is None:

@@ -17,11 +17,12 @@ import click
 
 import runners
 from observatory import __version__
-from observatory.errors import InputError
+from observatory.errors import InputError, MissingSensorError
 from observatory.ingest import Recorder, latest_resumable, stored_run
 from observatory.records import Device, Environment, Run, RunStatus
 from observatory.verbs import options
 from runners import alive, expect, report
+from runners.backends.base import BACKENDS
 from runners.devices import Chosen, choose_device
 from runners.environment import default_threads, free_device_bytes, nvidia_devices, probe
 from runners.machine import Machine
@@ -230,6 +231,11 @@ def _resume(asked: Asked, accelerators: list[Device], scenario: Any) -> int:
 def _open_meter(asked: Asked, plan: Plan, device: Chosen) -> Meter:
     """The meter of a run, sampling. Raises MissingSensorError (exit code 3), and InputError where
     somebody else uses the device (METHOD §3.2)."""
+    if device.kind == "cpu" and plan.sensor.startswith("nvml") and _runs_here(plan):
+        raise InputError(
+            f"--sensor {plan.sensor} counts the joules of a GPU, and the model runs on the CPU: "
+            "use rapl, codecarbon or auto"
+        )
     meter = open_meter(device.kind, device.sensor_devices, plan.sensor, asked.require_energy)
     meter.start()
     others = () if asked.share_device else _lasting_processes(meter)
@@ -240,6 +246,11 @@ def _open_meter(asked: Asked, plan: Plan, device: Chosen) -> Meter:
             "windows beside another process are then flagged and left out of summaries"
         )
     return meter
+
+
+def _runs_here(plan: Plan) -> bool:
+    """Whether the models run where `device` says; a backend from elsewhere may know better."""
+    return all(target.backend in BACKENDS for target in plan.targets)
 
 
 def _lasting_processes(meter: Meter) -> tuple[str, ...]:
@@ -285,7 +296,22 @@ def _measure(
         signal.signal(signal.SIGTERM, previous)
     recorder.close(status, scenario, **_closing(session, meter))
     report.print_report(asked.db, recorder.run.id, scenario, asked.json_)
+    if asked.require_energy:
+        _check_joules(recorder)
     return 0 if status == RunStatus.DONE else 1
+
+
+def _check_joules(recorder: Recorder) -> None:
+    """Raises MissingSensorError (exit code 3) where a sensor that was there at first left a cell
+    without measured joules; what was measured stays stored."""
+    missing = recorder.without_joules()
+    if missing:
+        cell, reason = missing[0]
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise MissingSensorError(
+            f"--require-energy: {cell}{others} of run {recorder.run.id} ended without measured "
+            f"joules ({reason}); the run is stored: mend the sensor and measure again"
+        )
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -303,7 +329,8 @@ def _closing(session: Session, meter: Meter) -> dict[str, Any]:
             "method": facts.method, "provenance": facts.provenance, "boundary": facts.boundary,
             "tick_s": facts.tick_s, "used": list(facts.used), **facts.details,
         }  # fmt: skip
-    return {"notes": notes, "sampler_cpu_share": meter.cpu_share()}
+    closing = {"notes": notes, "sampler_cpu_share": meter.cpu_share()}
+    return closing | ({"sensor_reason": meter.reason} if meter.reason else {})
 
 
 def new_run_id() -> str:

@@ -167,13 +167,19 @@ def share_of_cpu(timed: Timed, threads: int | None) -> float | None:
     return timed.cpu_time_s / (timed.duration_s * threads)
 
 
-def is_heating(window: Window, profile: Profile) -> bool:
+def is_heating(window: Window, before: Window | None, profile: Profile) -> bool:
     """Whether the device still warms up: by more than 1 °C in 10 s (METHOD §3.3), and by more than
-    the one degree that sensors count in. A profile whose warm-up is cut short never asks."""
-    start, end = window.temperature_start_c, window.temperature_end_c
-    if not profile.waits_for_heat or start is None or end is None:
+    the one degree that sensors count in. A profile whose warm-up is cut short never asks.
+
+    Ends are compared, with that of the window `before` (of the same point and process): a die cools
+    within a second between two windows, so a window's own start says little. The first has nothing
+    else.
+    """
+    end = window.temperature_end_c
+    begin = window.temperature_start_c if before is None else before.temperature_end_c
+    if not profile.waits_for_heat or begin is None or end is None:
         return False
-    return end - start > max(1.0, HEATING_C_PER_S * window.duration_s)
+    return end - begin > max(1.0, HEATING_C_PER_S * window.duration_s)
 
 
 def clocks_disagree(timed: Timed) -> bool:
@@ -275,18 +281,18 @@ class Protocol:
         iterations = iterations_for(target_s, prepared.pass_s)
         done: list[Window] = []
         heating_s = 0.0
+        before: Window | None = None
         for index in itertools.count(first):
             window = self._window(process, prepared, iterations)
-            rising = (
-                point.phase != Phase.ANCHOR
-                and heating_s < MOST_HEATING_S
-                and is_heating(window, self.profile)
-            )
+            heating = point.phase != Phase.ANCHOR and is_heating(window, before, self.profile)
+            rising = heating and heating_s < MOST_HEATING_S
+            flag = ("temperature_rising" if rising else "temperature_not_settled",)
             window = replace(
                 window, process_index=process_index, window_index=index, window_target_s=target_s,
-                flags=(*window.flags, "temperature_rising") if rising else window.flags,
+                flags=(*window.flags, *flag) if heating else window.flags,
             )  # fmt: skip
             yield window
+            before = window
             if rising and not self.shortened():  # still warm-up: it is kept, and another follows
                 heating_s += window.duration_s
                 continue
@@ -301,10 +307,11 @@ class Protocol:
             fastest_s = min(w.duration_s / w.iterations for w in done)
             iterations = max(iterations, iterations_for(target_s, [fastest_s]))
 
-    def idle(self, process_index: int, process_id: str) -> Window:
+    def idle(self, process_index: int, process: Measured | None = None) -> Window:
         """One idle baseline: the parent sleeps, nothing runs, the meter counts. Before any load
-        (`process_id` empty) whatever uses the device is somebody else's."""
-        foreign = self.meter.foreign_processes(()) if not process_id else ()
+        (no `process`) whatever uses the device is somebody else's."""
+        own = () if process is None else (process.pid,)
+        foreign = self.meter.foreign_processes(own)
         self.meter.mark()
         start_ns = time.perf_counter_ns()
         time.sleep(self.profile.idle_s)
@@ -314,9 +321,10 @@ class Protocol:
             Timed(start_ns, end_ns, 1), self.meter.reading(start_ns, end_ns), None,
             self.clock.utc(start_ns),
         )  # fmt: skip
+        foreign = foreign or self.meter.foreign_processes(own)
         return replace(
             window, process_index=process_index, window_target_s=self.profile.idle_s,
-            process_id=process_id,
+            process_id="" if process is None else process.process_id,
             flags=(*window.flags, "foreign_process") if foreign else window.flags,
         )  # fmt: skip
 
@@ -330,6 +338,7 @@ class Protocol:
         timed = process.window(iterations)
         self.meter.mark()
         reading = self.meter.reading(timed.start_ns, timed.end_ns)
+        foreign = foreign or self.meter.foreign_processes((process.pid,))
         share = share_of_cpu(timed, process.threads)
         done = timed.iterations - timed.failed_iterations
         flags = window_flags(prepared, share, reading, self.profile.warm_up, bool(foreign))

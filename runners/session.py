@@ -223,7 +223,7 @@ class Session:
         self.progress.doing(f"{target.model} {point.phase} {point.workload.label()}")
         windows: list[Window] = []
         if point.phase == Phase.IDLE:
-            windows.append(self.protocol.idle(index, process.process_id))
+            windows.append(self.protocol.idle(index, process))
             self.recorder.store(key, *windows)
         else:
             first = self.ledger.next_window(target, point, index)
@@ -299,7 +299,7 @@ class Session:
                     continue
                 if not self.ledger.is_measured(target, point, 0):
                     self.progress.doing("idle baseline, nothing loaded")
-                    self._empty_idle = self.protocol.idle(0, "")
+                    self._empty_idle = self.protocol.idle(0)
 
     def _store_empty_idle(self, target: Target) -> None:
         point = next((p for p in target.points if p.name == "idle empty"), None)

@@ -8,10 +8,23 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Connection, Engine, Float, Integer, Select, Table, Text, select
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Float,
+    Integer,
+    Select,
+    Table,
+    Text,
+    and_,
+    case,
+    func,
+    or_,
+    select,
+)
 from sqlalchemy.types import TypeEngine
 
-from observatory.records import Cell, Run, Window, Workload
+from observatory.records import Cell, Phase, Provenance, Run, Window, Workload
 from observatory.store import schema
 
 
@@ -217,6 +230,23 @@ def windows_done(connection: Connection, run_id: str, plan_key: str) -> set[tupl
         .where(c.c.run_id == run_id, c.c.plan_key == plan_key)
     )
     return {(int(a), int(b)) for a, b in rows}
+
+
+def cells_without_joules(connection: Connection, run_id: str) -> dict[str, str]:
+    """Plan key -> reason, of the cells whose windows all lack measured joules: those of working
+    phases, not anchors and idle baselines."""
+    w, c = schema.window, schema.cell
+    measured = or_(w.c.energy_device_j.is_not(None), w.c.energy_cpu_j.is_not(None))
+    measured = and_(measured, w.c.energy_provenance == Provenance.MEASURED.value)
+    rows = connection.execute(
+        select(c.c.plan_key, func.max(w.c.energy_reason))
+        .join(c, w.c.cell_id == c.c.id)
+        .where(c.c.run_id == run_id, c.c.phase.not_in((Phase.IDLE.value, Phase.ANCHOR.value)))
+        .group_by(c.c.id, c.c.plan_key)
+        .having(func.sum(case((measured, 1), else_=0)) == 0)
+        .order_by(c.c.id)
+    )
+    return {str(key): str(reason or "estimated, not measured") for key, reason in rows}
 
 
 def window_records(

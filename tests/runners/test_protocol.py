@@ -194,39 +194,54 @@ def test_what_the_protocol_sees_wrong_is_flagged() -> None:
 
 
 class Heating(Ticking):
-    """A meter whose device warms by so many degrees in each window."""
+    """A meter whose device ends its windows at these temperatures, then by `more` above the last;
+    between two windows it cools by 6 °C."""
 
-    def __init__(self, *degrees: float | None) -> None:
+    def __init__(self, *ends_c: float | None, more: float = 0.0) -> None:
         super().__init__()
-        self.degrees = list(degrees)
+        self.ends_c, self.more, self.last_c = list(ends_c), more, 40.0
 
     def reading(self, start_ns: int, end_ns: int) -> Reading:
-        rise = self.degrees.pop(0) if len(self.degrees) > 1 else self.degrees[0]
         plain = super().reading(start_ns, end_ns)
-        if rise is None:
+        start_c = self.last_c - (0.0 if self.last_c == 40.0 else 6.0)
+        end_c = self.ends_c.pop(0) if self.ends_c else self.last_c + self.more
+        if end_c is None:
             return plain
-        return replace(plain, temperature_start_c=40.0, temperature_end_c=40.0 + rise)
+        self.last_c = end_c
+        return replace(plain, temperature_start_c=start_c, temperature_end_c=end_c)
+
+
+def rising(windows: Sequence[Window]) -> list[bool]:
+    return ["temperature_rising" in w.flags for w in windows]
 
 
 def test_windows_of_a_device_that_still_heats_are_warm_up() -> None:
-    made = list(protocol("standard", Heating(6, 3, 1)).windows(Scripted([0.1]), POINT, 0))
-    flagged = [("temperature_rising" in w.flags) for w in made]
-    assert flagged == [True, True, False, False, False]
+    made = list(protocol("standard", Heating(46, 49, 50)).windows(Scripted([0.1]), POINT, 0))
+    assert rising(made) == [True, True, False, False, False]
     assert [w.window_index for w in made] == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("rise", [1.0, 0.0, -4.0, None])
-def test_a_degree_up_or_any_down_is_stable(rise: float | None) -> None:
-    made = list(protocol("standard", Heating(rise)).windows(Scripted([0.1]), POINT, 0))
+def test_a_die_that_cools_between_windows_is_warm_all_the_same() -> None:
+    """Ends of an H100's windows: 58, 59, 59, 59 °C, each begun 4 to 7 °C lower."""
+    made = list(protocol("standard", Heating(58, 59, 59, 59)).windows(Scripted([0.1]), POINT, 0))
+    assert rising(made) == [True, False, False, False]
+    assert all(w.temperature_start_c == w.temperature_end_c - 6 for w in made[2:])
+
+
+@pytest.mark.parametrize("end_c", [41.0, 40.0, 36.0, None])
+def test_a_degree_up_or_any_down_is_stable(end_c: float | None) -> None:
+    ends_c = [end_c] * 3
+    made = list(protocol("standard", Heating(*ends_c)).windows(Scripted([0.1]), POINT, 0))
     assert len(made) == 3 and not any(w.flags for w in made)
 
 
 def test_heating_without_end_is_waited_for_a_minute_and_quick_never_waits() -> None:
-    made = list(protocol("standard", Heating(9)).windows(Scripted([0.1]), POINT, 0))
+    made = list(protocol("standard", Heating(more=9)).windows(Scripted([0.1]), POINT, 0))
     heating = [w for w in made if "temperature_rising" in w.flags]
     assert 60 <= sum(w.duration_s for w in heating) < 75 and len(made) == len(heating) + 3
+    assert all("temperature_not_settled" in w.flags for w in made[len(heating) :])
     assert not any(
-        w.flags for w in protocol("quick", Heating(9)).windows(Scripted([0.1]), POINT, 0)
+        w.flags for w in protocol("quick", Heating(more=9)).windows(Scripted([0.1]), POINT, 0)
     )
 
 
@@ -235,7 +250,9 @@ def test_an_anchor_shows_time_in_short_windows() -> None:
     made = list(protocol("standard", Ticking()).windows(Scripted([0.1]), anchor, 0))
     assert all(w.window_target_s == 1.0 for w in made)  # 20 ticks of 50 ms, not 10 s
     assert len(made) == 3
-    jumpy = list(protocol("standard", Heating(9)).windows(Scripted([0.1, 0.2, 0.1]), anchor, 0))
+    jumpy = list(
+        protocol("standard", Heating(more=9)).windows(Scripted([0.1, 0.2, 0.1]), anchor, 0)
+    )
     assert len(jumpy) == 3  # neither to a narrow interval nor until the device is warm
     assert protocol("standard", Ticking()).target_s(POINT) == 10.0
 
@@ -248,9 +265,29 @@ def test_whatever_uses_the_device_before_any_load_is_foreign(
             return ("gpu:0 pid 7",)
 
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    assert protocol(meter=Shared()).idle(0, "").flags == ("foreign_process",)
-    assert protocol(meter=Shared()).idle(0, "own").flags == ()
-    assert protocol(meter=Ticking()).idle(0, "").flags == ()
+    assert protocol(meter=Shared()).idle(0).flags == ("foreign_process",)
+    assert protocol(meter=Ticking()).idle(0).flags == ()
+
+
+@pytest.mark.parametrize("asked", [1, 2])
+def test_a_process_that_comes_before_a_window_or_during_it_is_foreign(
+    asked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is looked for on both sides, of windows and of the resident baseline."""
+
+    class Visited(Ticking):
+        calls = 0
+
+        def foreign_processes(self, own: Collection[int] = ()) -> tuple[str, ...]:
+            assert own == (1,)
+            self.calls += 1
+            return ("gpu:0 pid 7",) if self.calls == asked else ()
+
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    idle = protocol(meter=Visited()).idle(0, Scripted([0.1]))
+    assert idle.flags == ("foreign_process",) and idle.process_id == "p"
+    first, *_ = protocol(meter=Visited()).windows(Scripted([0.1]), POINT, 0)
+    assert "foreign_process" in first.flags
 
 
 def test_a_run_out_of_time_takes_one_window() -> None:

@@ -395,6 +395,11 @@ BAD = [
     (_nothing, ["--profile", "hasty"], "hasty"),
     (_nothing, ["--backend", "abacus"], "abacus"),
     (_nothing, ["--sensor", "thumb"], "thumb"),
+    (
+        _nothing,
+        ["--device", "cpu", "--sensor", "nvml", "--backend", "transformers"],
+        "counts the joules of a GPU",
+    ),
     (_nothing, ["--device", "tpu"], "tpu"),
     (_nothing, ["--zone", "Atlantis"], "unknown zone 'Atlantis'"),
     (_nothing, ["--plan", "absent.yaml"], "absent.yaml"),
