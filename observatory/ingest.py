@@ -16,7 +16,9 @@ from observatory.errors import InputError
 from observatory.footprint import FactorTable, Footprint, Scenario, load_factors
 from observatory.priors import configuration_prior
 from observatory.records import (
+    TRIED_AGAIN,
     Cell,
+    CellStatus,
     Configuration,
     Environment,
     Model,
@@ -34,14 +36,18 @@ from observatory.store.database import open_database, open_read_only, shown
 RESUMABLE = (RunStatus.RUNNING.value, RunStatus.INTERRUPTED.value)
 
 
-def latest_resumable(database: str | Path, plan_hash: str | None = None) -> str | None:
-    """The newest run that was interrupted or killed (with this plan, if given); None for none.
+def latest_resumable(
+    database: str | Path, plan_hash: str | None = None, environment_key: str | None = None
+) -> str | None:
+    """The newest run that was interrupted or killed, or that has cells worth another try (of this
+    plan and on this machine, where given); None for none.
 
     Raises DatabaseError where the database cannot be read.
     """
     engine = open_read_only(database)
+    cells = (CellStatus.PLANNED, *TRIED_AGAIN)
     with engine.connect() as connection:
-        return reader.latest_run(connection, RESUMABLE, plan_hash)
+        return reader.latest_unfinished(connection, RESUMABLE, cells, plan_hash, environment_key)
 
 
 def stored_run(database: str | Path, run_id: str) -> Run:
@@ -60,6 +66,7 @@ class Recorder:
         self._engine = engine
         self.run = run
         self.database = database
+        self._left: set[str] = set()  # configurations that cells were moved away from
 
     @classmethod
     def start(cls, database: str | Path, run: Run, environment: Environment) -> Self:
@@ -73,13 +80,23 @@ class Recorder:
 
     @classmethod
     def resume(cls, database: str | Path, run_id: str) -> Self:
-        """Go on with a stored run. Raises InputError where there is none of that id."""
+        """Go on with a stored run, its failed cells open again but for those that were refused: how
+        each of them ended is kept in the run's notes. Raises InputError where there is no run of
+        that id."""
         engine = open_database(database)
         with engine.begin() as connection:
             run = reader.run_record(connection, run_id)
             if run is None:
                 raise InputError(f"no run {run_id!r} in {shown(database)}: see `observatory show`")
-            writer.update_run(connection, run_id, status=RunStatus.RUNNING.value, ended_utc=None)
+            failed = [c for c in reader.cell_records(connection, run_id) if c.status in TRIED_AGAIN]
+            if failed:
+                run = replace(run, notes=_with_tries(run, failed))
+            for cell in failed:
+                writer.set_cell_status(connection, run_id, cell.plan_key, CellStatus.PLANNED, None)
+            writer.update_run(
+                connection, run_id, status=RunStatus.RUNNING.value, ended_utc=None,
+                notes=dict(run.notes),
+            )  # fmt: skip
         return cls(engine, run, shown(database))
 
     def __enter__(self) -> Self:
@@ -112,6 +129,12 @@ class Recorder:
         """Store planned cells; those planned before stay as they are. Returns how many are new."""
         with self._engine.begin() as connection:
             return writer.add_cells(connection, cells)
+
+    def move(self, old: str, new: str) -> None:
+        """Put the cells of one configuration under another: nothing was loaded under the first."""
+        self._left.add(old)
+        with self._engine.begin() as connection:
+            writer.move_cells(connection, self.run.id, old, new)
 
     def cells(self) -> list[Cell]:
         """The cells of this run with their current status, in planned order."""
@@ -160,7 +183,8 @@ class Recorder:
         example zones.
         """
         self.update_run(status=str(status), ended_utc=utc_now(), **fields)
-        derived = derive(self._engine, {cell.configuration_key for cell in self.cells()})
+        touched = {cell.configuration_key for cell in self.cells()} | self._left
+        derived = derive(self._engine, touched)
         if derived.fits:
             request = Workload.request(*answers.covered_request(self._engine))
             chosen = scenario or Scenario()
@@ -182,6 +206,15 @@ class Recorder:
         if found is None:
             raise InputError(f"cell {plan_key!r} was never planned in run {self.run.id}")
         return found
+
+
+def _with_tries(run: Run, failed: Sequence[Cell]) -> dict[str, Any]:
+    """A run's notes with how these cells ended before they are tried again."""
+    tries = [
+        {"cell": c.plan_key, "status": str(c.status), "error": c.error, "run_ended": run.ended_utc}
+        for c in failed
+    ]
+    return {**run.notes, "tried_again": [*run.notes.get("tried_again", []), *tries]}
 
 
 def store_factors(engine: Engine, table: FactorTable) -> int:

@@ -47,7 +47,7 @@ class Boundary(StrEnum):
 
 
 class CellStatus(StrEnum):
-    """How a cell ended. `PLANNED` is the only state that `--resume` goes on with."""
+    """How a cell ended. `--resume` goes on with `PLANNED` ones and tries `TRIED_AGAIN` again."""
 
     PLANNED = "planned"
     OK = "ok"
@@ -56,6 +56,11 @@ class CellStatus(StrEnum):
     CRASHED = "crashed"
     REFUSED = "refused"
     LOST = "lost"
+
+
+#: Ends without a result that another try may not have. A refusal is the answer to a question about
+#: sizes: it stays.
+TRIED_AGAIN = (CellStatus.LOST, CellStatus.CRASHED, CellStatus.OOM, CellStatus.TIMEOUT)
 
 
 class RunStatus(StrEnum):

@@ -19,7 +19,7 @@ import runners
 from observatory import __version__
 from observatory.errors import InputError, MissingSensorError
 from observatory.ingest import Recorder, latest_resumable, stored_run
-from observatory.records import Device, Environment, Run, RunStatus
+from observatory.records import TRIED_AGAIN, Device, Environment, Run, RunStatus
 from observatory.verbs import options
 from runners import alive, expect, report
 from runners.backends.base import BACKENDS
@@ -189,14 +189,20 @@ def machine_of(plan: Plan, device: Chosen, environment: Environment) -> Machine:
 
 
 def _resume(asked: Asked, accelerators: list[Device], scenario: Any) -> int:
-    """Go on with the newest interrupted run, of the plan that the flags describe if any do."""
-    plan_hash = None
+    """Go on with the newest run that was interrupted or has cells to try again, of the plan that
+    the flags describe if any do: on this machine, where one of them is."""
+    plan_hash = run_id = None
     if asked.shaped:
-        plan_hash = prepare(request_of(asked), accelerators)[0].hash
-    run_id = latest_resumable(asked.db, plan_hash)
+        plan, _, here = prepare(request_of(asked), accelerators)
+        plan_hash = plan.hash
+        run_id = latest_resumable(asked.db, plan_hash, here.environment.key)
+    run_id = run_id or latest_resumable(asked.db, plan_hash)
     if run_id is None:
         which = " of this plan" if plan_hash else ""
-        raise InputError(f"--resume: {asked.db} holds no interrupted run{which}; start a new one")
+        raise InputError(
+            f"--resume: {asked.db} holds no interrupted run{which}, and none with cells to try "
+            "again; start a new one"
+        )
     stored = stored_run(asked.db, run_id)
     if stored.status == RunStatus.RUNNING and alive.is_alive(stored.notes.get("process", {})):
         raise InputError(
@@ -263,7 +269,7 @@ def _lasting_processes(meter: Meter) -> tuple[str, ...]:
 
 def _confirm(asked: Asked, plan: Plan, models: dict[str, ResolvedModel], machine: Machine) -> None:
     architectures = {name: model.architecture for name, model in models.items()}
-    expected_s = expect.plan_s(plan, architectures, machine.speed)
+    expected_s = expect.plan_s(plan, architectures, machine.speed, machine.available_bytes())
     if asked.yes or asked.json_ or expected_s < ASK_FROM_S or not sys.stdin.isatty():
         return
     question = f"This takes about {expected_s / 60:.0f} minutes. Go on?"
@@ -296,6 +302,13 @@ def _measure(
         signal.signal(signal.SIGTERM, previous)
     recorder.close(status, scenario, **_closing(session, meter))
     report.print_report(asked.db, recorder.run.id, scenario, asked.json_)
+    again = sum(cell.status in TRIED_AGAIN for cell in recorder.cells())
+    if again:
+        click.echo(
+            f"{again} cell{'s' if again > 1 else ''} without a result: "
+            "`run-benchmark --resume` tries again",
+            err=True,
+        )
     if asked.require_energy:
         _check_joules(recorder)
     return 0 if status == RunStatus.DONE else 1

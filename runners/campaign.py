@@ -1,7 +1,7 @@
 """`make campaign`: a campaign measured in pieces, each ended cleanly and gone on with later.
 
-Which parts are done is read from the database by the hash of their plans, so that nothing else has
-to be kept: call again, on this machine or, with the database carried along, on another one.
+Which parts are done is read from the database (`runners.campaign_state`), so that nothing else has
+to be kept: call again, on this machine or, with the database carried along, on another of its kind.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -30,7 +30,6 @@ from observatory.verbs import options
 #: A part that is under way is interrupted so long before the limit: a window in it may last 20 s.
 RESERVE_S = 20.0
 LEAST_LIMIT_S = RESERVE_S + 5.0
-DONE, INTERRUPTED, OPEN = "done", "interrupted", "open"
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -53,7 +52,8 @@ def campaign(
 ) -> int:  # fmt: skip
     """Measure a campaign, or as much of it as fits the time limit.
 
-    Exit codes as of run-benchmark; 130: parts are left, call again.
+    Cells that failed are tried again by the next call, but for those that were refused. Exit codes
+    as of run-benchmark: 1 while any cell has no result; 130: parts are left, call again.
     """
     from runners.campaign_file import read_campaign
 
@@ -92,41 +92,71 @@ class Conductor:
     json_: bool
     reports: dict[str, Any] = field(default_factory=dict)  #: of the parts measured in this call
     left: list[str] = field(default_factory=list)
+    failed: dict[str, Any] = field(default_factory=dict)  #: cells without a result, by part
 
     def told(self) -> dict[str, Any]:
         """What this call did, as plain values."""
-        return {"database": self.database, "parts": self.reports, "left": self.left}
+        return {
+            "database": self.database, "parts": self.reports, "left": self.left,
+            "failed": self.failed,
+        }  # fmt: skip
 
     def conduct(self, parts: list[Any]) -> int:
         """Measure the parts that are open, as many as the limit lets. Returns the exit code."""
         from runners.benchmark import prepare
-        from runners.campaign_expect import part_s
+        from runners.campaign_state import DONE, FAILED, INTERRUPTED, OPEN, part_state
         from runners.environment import nvidia_devices
+        from runners.foresight import part_span
 
-        began, worst, started = time.monotonic(), 0, 0
+        began, started = time.monotonic(), False
         accelerators = nvidia_devices()
-        for place, part in enumerate(parts):
+        todo = []
+        for part in parts:
             plan, models, machine = prepare(part.request, accelerators)
-            state = part_state(self.database, plan.hash)
-            if state == DONE:
+            state = part_state(self.database, plan.hash, machine.environment)
+            if state.name == DONE:
                 self._say(f"part {part.label}: done before")
-                continue
+                self._name_failed(part, state)
+            else:
+                todo.append((part, plan, models, machine, state.name))
+        # what failed before is tried last: it may fail again, and the others need not wait for it
+        todo.sort(key=lambda one: one[-1] == FAILED)
+        for place, (part, plan, models, machine, name) in enumerate(todo):
+            left = [one[0] for one in todo[place:]]
             left_s = self.limit_s - (time.monotonic() - began)
-            expected_s = part_s(plan, models, machine.speed)
-            if left_s < RESERVE_S or (started and state == OPEN and expected_s > left_s):
-                return self._stop(parts[place:])
-            started += 1
-            self._say(f"part {part.label}: about {expected_s / 60:.1f} min")
-            code = self._measure(part, state == INTERRUPTED, left_s - RESERVE_S)
+            expected = part_span(plan, models, machine.speed, machine.available_bytes())
+            if left_s < RESERVE_S or (started and name == OPEN and expected.middle_s > left_s):
+                return self._stop(left)
+            started = True
+            again = ": cells that failed are tried again" if name == FAILED else ""
+            self._say(f"part {part.label}{again or ': ' + expected.sentence}")
+            code = self._measure(part, name in (INTERRUPTED, FAILED), left_s - RESERVE_S)
             if code == 130:
-                return self._stop(parts[place:])
+                return self._stop(left)
             if code not in (0, 1):
                 return code
-            worst = max(worst, code)
+            self._name_failed(part, part_state(self.database, plan.hash, machine.environment))
+        return self._end()
+
+    def _name_failed(self, part: Any, state: Any) -> None:
+        """Name the cells of a part that have no result."""
+        if state.failed:
+            self.failed[part.label] = [asdict(cell) for cell in state.failed]
+        for cell in state.failed:
+            self._say(f"  {cell.sentence}")
+
+    def _end(self) -> int:
+        """Every part was measured: what there is, and what not."""
+        publish = f"`observatory publish --db {self.database}` writes it to a folder"
+        count = sum(len(cells) for cells in self.failed.values())
+        if not count:
+            self._say(f"campaign complete: {publish}")
+            return 0
         self._say(
-            f"campaign complete: `observatory publish --db {self.database}` writes it to a folder"
+            f"campaign measured, {count} cell{'s' if count > 1 else ''} without a result: the next "
+            f"call tries all again but refused ones; {publish}"
         )
-        return worst
+        return 1
 
     def _measure(self, part: Any, resume: bool, limit_s: float) -> int:
         from runners.benchmark import Asked, execute
@@ -155,28 +185,6 @@ class Conductor:
     @staticmethod
     def _say(line: str) -> None:
         click.echo(line, err=True)
-
-
-def part_state(database: str, plan_hash: str) -> str:
-    """Whether a run of this plan ended, was interrupted (or killed), or is still to begin."""
-    from sqlalchemy import select
-
-    from observatory.ingest import RESUMABLE
-    from observatory.store import schema
-    from observatory.store.database import open_read_only
-
-    if "://" not in database and not Path(database).exists():
-        return OPEN
-    engine = open_read_only(database)
-    try:
-        with engine.connect() as connection:
-            query = select(schema.run.c.status).where(schema.run.c.plan_hash == plan_hash)
-            states = set(connection.execute(query).scalars())
-    finally:
-        engine.dispose()
-    if states - set(RESUMABLE):
-        return DONE
-    return INTERRUPTED if states else OPEN
 
 
 @contextmanager

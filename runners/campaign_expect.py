@@ -1,33 +1,28 @@
 """How long a campaign will take on a device, before anything is measured there, or anything at all.
 
-Times are those of `runners.expect`: FLOPs and bytes at a share of nominal peaks, launch cost, the
-profile's windows. They are sums over the cells, and rough.
+Times of cells are those of `runners.expect`: FLOPs and bytes at a share of nominal peaks, launch
+cost, the profile's windows. What a part takes with all else is `runners.foresight`'s, a range.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from observatory.catalog import hardware
-from observatory.records import Device, Phase
+from observatory.records import Device
 from observatory.units import show
 from observatory.verbs import options
 from observatory.verbs.tables import print_table
 from runners import expect
 from runners.campaign_file import Part
 from runners.devices import Chosen
+from runners.foresight import TICK_S, Span, part_span
 from runners.memory import refusal
 from runners.models import ResolvedModel, resolve
 from runners.plan import Plan
-from runners.profiles import Profile, profile_named
-from runners.protocol import anchor_window_s
+from runners.profiles import profile_named
 from runners.request import make_plan
-
-#: Tick of the energy counter that windows are foreseen for: the slowest of NVIDIA's, METHOD §3.
-TICK_S = 0.1
-#: The machine's peaks and the sensor's tick, once a run, rounded up.
-PROBING_S = {"quick": 5.0, "standard": 8.0, "publishable": 12.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +44,16 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """A whole campaign on one device; `parts_s` with loading, idle baselines and anchors."""
+    """A whole campaign on one device; `parts` with loading, idle baselines and anchors."""
 
     device: str
     cells: tuple[Cell, ...]
-    parts_s: dict[str, float]
+    parts: dict[str, Span]
 
     @property
-    def total_s(self) -> float:
+    def total(self) -> Span:
         """All parts."""
-        return sum(self.parts_s.values())
+        return sum(self.parts.values(), Span())
 
 
 def expectations(parts: list[Part], device: str | None) -> Expected:
@@ -70,7 +65,7 @@ def expectations(parts: list[Part], device: str | None) -> Expected:
     from runners.environment import nvidia_devices
 
     cells: list[Cell] = []
-    parts_s: dict[str, float] = {}
+    spans: dict[str, Span] = {}
     name = device or "this machine"
     here = [] if device is not None else nvidia_devices()
     room: int | None
@@ -84,11 +79,9 @@ def expectations(parts: list[Part], device: str | None) -> Expected:
             plan, models, machine = prepare(part.request, here)
             room, speed = machine.available_bytes(), machine.speed
             name = machine.device.accelerator.name if machine.device.accelerator else "cpu"
-        made = part_cells(part.label, plan, models, speed, room)
-        cells += made
-        refused = sum(cell.expected_s for cell in made if cell.refused)
-        parts_s[part.label] = part_s(plan, models, speed) - refused
-    return Expected(name, tuple(cells), parts_s)
+        cells += part_cells(part.label, plan, models, speed, room)
+        spans[part.label] = part_span(plan, models, speed, room)
+    return Expected(name, tuple(cells), spans)
 
 
 def catalogue_device(name: str) -> tuple[Chosen, int]:
@@ -121,33 +114,12 @@ def part_cells(
     return cells
 
 
-def part_s(plan: Plan, models: dict[str, ResolvedModel], speed: expect.Speed) -> float:
-    """Expected seconds of a part: its cells, anchors, idle baselines, loading, and the machine's
-    peaks and the sensor's tick, once."""
-    profile = profile_named(plan.profile)
-    total = PROBING_S[profile.name]
-    for target in plan.targets:
-        architecture = models[target.model].architecture
-        total += plan.processes * expect.load_s(architecture, target)
-        total += plan.processes * expect.heating_s(target, profile, profile.window_target_s(TICK_S))
-        for point in target.points:
-            repeats = 1 if point.phase == Phase.IDLE else plan.processes
-            window_s = _window_s(profile, str(point.phase))
-            total += repeats * expect.cell_s(architecture, target, point, speed, profile, window_s)
-    return total
-
-
-def _window_s(profile: Profile, phase: str) -> float:
-    if phase == Phase.ANCHOR:
-        return anchor_window_s(profile, TICK_S)
-    return profile.window_target_s(TICK_S)
-
-
 def print_expectations(found: Expected, as_json: bool) -> None:
     """The cells, the parts and the sum."""
     if as_json:
         options.print_json({
-            "device": found.device, "expected_s": found.total_s, "parts_s": found.parts_s,
+            "device": found.device, "expected_s": asdict(found.total),
+            "parts_s": {name: asdict(span) for name, span in found.parts.items()},
             "cells": [_plain(cell) for cell in found.cells],
         })  # fmt: skip
         return
@@ -160,10 +132,10 @@ def print_expectations(found: Expected, as_json: bool) -> None:
             for c in found.cells
         ],
         [f"{c.part} {c.phase} B={c.batch}: refused: {c.refused}" for c in found.cells if c.refused]
-        + [f"part {name}: {seconds / 60:.1f} min with loading, idle baselines and anchors"
-           for name, seconds in found.parts_s.items()]
-        + [f"about {found.total_s / 60:.1f} min in all (from nominal speeds and the profiles' "
-           "least windows: rough)"],
+        + [f"part {name}: {span.sentence} with loading, idle baselines and anchors"
+           for name, span in found.parts.items()]
+        + [f"{found.total.sentence} in all: from nominal speeds and one H100's timeline; the most "
+           "where the device heats slowly and windows scatter"],
     )  # fmt: skip
 
 

@@ -170,7 +170,11 @@ EPILOG = (
     metavar="N",
     help="Shuffles the order of cells and fills random weights.  [default: 0]",
 )
-@click.option("--resume", is_flag=True, help="Go on with the newest run that was interrupted.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with the newest run that was interrupted, or has failed cells.",
+)
 @click.option(
     "--dry-run", is_flag=True, help="Show the cells and the expected time; measure nothing."
 )

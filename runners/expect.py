@@ -16,7 +16,7 @@ from observatory.catalog.architecture import Architecture
 from observatory.errors import UnknownNameError
 from observatory.records import Phase
 from runners.devices import Chosen
-from runners.memory import DTYPE_BYTES
+from runners.memory import DTYPE_BYTES, refusal
 from runners.plan import Plan, Point, Target
 from runners.profiles import Profile, profile_named
 
@@ -26,10 +26,10 @@ CPU_CORE_FLOPS = (
 )  # fmt: skip
 CPU_CORE_BYTES_PER_S = 10e9
 #: By kind of device: importing the libraries in a fresh process and building a small model, and
-#: writing random weights (an H100 was seen to load 2.5 to 15 GB in 9 to 14 s).
-START_S = {"cpu": 6.0, "cuda": 7.0}
+#: writing random weights (with an H100, 2.5 to 15 GB stood 15 to 20 s after the process began).
+START_S = {"cpu": 6.0, "cuda": 15.0}
 BUILD_BYTES_PER_S = {"cpu": 0.5e9, "cuda": 5e9}
-HEATING_WINDOWS = 2  #: in each process, until an accelerator's temperature stands (METHOD §3.3)
+HEATING_WINDOWS = 1  #: in each process, until an accelerator's temperature stands (METHOD §3.3)
 PLANNER_POINTS = 8  #: what a planner chose per batch size on small models, roughly
 
 
@@ -86,11 +86,14 @@ def cell_s(
 
 def measuring_s(each: float, profile: Profile, window_s: float) -> float:
     """Seconds in one process for a point whose iteration takes `each` seconds."""
+    return warming_s(each, profile) + profile.min_windows * max(window_s, each)
+
+
+def warming_s(each: float, profile: Profile) -> float:
+    """Seconds of the passes before the first window, where they agree at once."""
     rule = profile.warm_up
     warm = max(rule.min_passes, rule.stable_passes) * each
-    if rule.cap_s is not None:
-        warm = max(each, min(warm, rule.cap_s))
-    return warm + profile.min_windows * max(window_s, each)
+    return warm if rule.cap_s is None else max(each, min(warm, rule.cap_s))
 
 
 def planner_s(
@@ -130,15 +133,21 @@ def heating_s(target: Target, profile: Profile, window_s: float) -> float:
 
 
 def plan_s(
-    plan: Plan, architectures: dict[str, Architecture], speed: Speed, tick_s: float | None = None
+    plan: Plan, architectures: dict[str, Architecture], speed: Speed, room: int | None = None
 ) -> float:
-    """Expected seconds of the whole plan."""
+    """Expected seconds of the whole plan where no joules are counted. What does not fit into `room`
+    bytes will be refused, and takes none: of a model that does not, the first idle baseline."""
     profile = profile_named(plan.profile)
-    window_s = profile.window_target_s(tick_s)
+    window_s = profile.window_target_s(None)
     total = 0.0
     for target in plan.targets:
         model = architectures[target.model]
+        if refusal(model, target, None, room) is not None:
+            total += sum(profile.idle_s for point in target.points if point.name == "idle empty")
+            continue
         for point in target.points:
+            if refusal(model, target, point, room) is not None:
+                continue
             repeats = 1 if point.phase == Phase.IDLE else plan.processes
             total += repeats * cell_s(model, target, point, speed, profile, window_s)
         total += plan.processes * planner_s(plan, model, target, speed, window_s)

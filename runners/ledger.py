@@ -35,13 +35,14 @@ class Ledger:
             self._recorder.plan([cell])
             self._status[target.plan_key(point)] = str(CellStatus.PLANNED)
 
-    def unfinished(self, target: Target, index: int) -> list[Point]:
+    def unfinished(self, target: Target, index: int, decided: bool = True) -> list[Point]:
         """Points of a target that process repeat `index` still has to measure, in order.
 
-        A later process measures what the planner of the first one chose.
+        A later process measures what the planner of the first one chose; so does the first one
+        where the planner has `decided` and one of its points failed then.
         """
         idle = [p for p in target.points if p.role == "idle"] if index == 0 else []
-        chosen = self.chosen(target) if index > 0 else []
+        chosen = self.chosen(target) if index > 0 or decided else []
         return [
             point
             for point in [*idle, *self._plan.point_order(target, index, chosen)]

@@ -51,7 +51,10 @@ class Session:
         self.protocol = replace(self.protocol, profile=self.profile, shortened=self.out_of_time)
         target_s = self.protocol.target_s()
         self.forecast = Forecast(self.plan, self.models, self.machine, target_s)
-        self.starting = Starting(self.forecast, self.recorder, self.protocol, self.progress)
+        self.starting = Starting(
+            self.forecast, self.recorder, self.protocol, self.progress,
+            loaded=dict(self.recorder.run.notes.get("loaded", {})),
+        )  # fmt: skip
         self.pace = expect.Pace(0.0)
         self.ledger = Ledger(self.plan, self.recorder, self.profile.min_windows)
         self._keys: dict[str, str] = {}  # target label -> configuration key in the store
@@ -70,7 +73,7 @@ class Session:
         ]
         todo = [
             self.forecast.process(
-                target, self.ledger.unfinished(target, index), self._is_undecided(target)
+                target, self._unfinished(target, index), self._is_undecided(target)
             )
             for target, index in order
         ]
@@ -78,10 +81,14 @@ class Session:
         self.progress.start(sum(cells for cells, _ in todo), self.pace.remaining_s)
         self._measure_empty_idle()
         for target, index in order:
-            points = self.ledger.unfinished(target, index)
+            points = self._unfinished(target, index)
             if points or self._chooses(target, index):
                 self._run_target(target, index, points)
         return self.ledger.outcome()
+
+    def _unfinished(self, target: Target, index: int) -> list[Point]:
+        """What a process repeat still has to measure, beside what a planner has yet to choose."""
+        return self.ledger.unfinished(target, index, not self._is_undecided(target))
 
     def _is_undecided(self, target: Target) -> bool:
         """Whether a planner still has to choose points of a target."""
@@ -248,6 +255,10 @@ class Session:
             self.recorder.add_models([model.record])
             self.recorder.add_configurations([configuration])
             self.recorder.plan(self._cells(target, configuration.key))
+            known = configuration.key
+        elif facts is not None and known == configuration_of(target, model, self.machine, None).key:
+            self.recorder.add_configurations([configuration])  # an earlier try never came up
+            self.recorder.move(known, configuration.key)
             known = configuration.key
         elif facts is not None and configuration.key != known:
             raise WorkerError(

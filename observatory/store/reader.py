@@ -210,15 +210,20 @@ def run_record(connection: Connection, run_id: str) -> Run | None:
     return None if row is None else Run(**dict(row))
 
 
-def latest_run(
-    connection: Connection, statuses: tuple[str, ...], plan_hash: str | None = None
-) -> str | None:
-    """The newest run in one of these states (and with this plan); None where there is none."""
-    r = schema.run
-    query = select(r.c.id).where(r.c.status.in_(statuses)).order_by(r.c.started_utc.desc())
+def latest_unfinished(
+    connection: Connection, runs: Sequence[str], cells: Sequence[str],
+    plan_hash: str | None = None, environment_key: str | None = None,
+) -> str | None:  # fmt: skip
+    """The newest run in one of the states `runs`, or with a cell in one of the states `cells` (of
+    this plan and on this machine where given); None where there is none."""
+    r, c = schema.run, schema.cell
+    with_cells = select(c.c.id).where(c.c.run_id == r.c.id, c.c.status.in_(cells)).exists()
+    query = select(r.c.id).where(r.c.status.in_(runs) | with_cells)
     if plan_hash is not None:
         query = query.where(r.c.plan_hash == plan_hash)
-    return connection.execute(query.limit(1)).scalar()
+    if environment_key is not None:
+        query = query.where(r.c.environment_key == environment_key)
+    return connection.execute(query.order_by(r.c.started_utc.desc()).limit(1)).scalar()
 
 
 def windows_done(connection: Connection, run_id: str, plan_key: str) -> set[tuple[int, int]]:

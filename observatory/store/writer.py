@@ -128,6 +128,16 @@ def set_cell_status(
     )
 
 
+def move_cells(connection: Connection, run_id: str, old: str, new: str) -> None:
+    """Put a run's cells of one configuration under another: the model came up only now."""
+    table = schema.cell
+    connection.execute(
+        update(table)
+        .where(table.c.run_id == run_id, table.c.configuration_key == old)
+        .values(configuration_key=new)
+    )
+
+
 def cell_id(connection: Connection, run_id: str, plan_key: str) -> int | None:
     """Row number of a planned cell; None where it was never planned."""
     table = schema.cell

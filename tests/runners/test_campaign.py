@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from observatory.errors import InputError, UnknownNameError
 from observatory.records import Phase
-from runners.campaign import campaign
+from runners.campaign import RESERVE_S, campaign
 from runners.campaign_expect import expectations
 from runners.campaign_file import read_campaign
 
@@ -45,11 +45,9 @@ def test_the_gpu_campaign_is_what_was_decided() -> None:
 @pytest.mark.parametrize("device", ["H200", "H100-SXM5", "A100-SXM4-80GB"])
 def test_it_fits_its_time_and_each_part_fits_a_piece(device: str) -> None:
     found = expectations(read_campaign(GPU), device)
-    assert found.total_s < 25 * 60
-    assert max(found.parts_s.values()) < 570
+    assert 22 * 60 < found.total.low_s < 24 * 60 and 35 * 60 < found.total.high_s < 38.5 * 60
+    assert max(span.high_s for span in found.parts.values()) < 570 - RESERVE_S
     assert not any(cell.refused for cell in found.cells)
-    cells = sum(cell.expected_s for cell in found.cells)
-    assert cells < found.total_s < 2 * cells
 
 
 def test_what_does_not_fit_is_refused_with_its_reason_and_not_counted() -> None:
@@ -57,7 +55,7 @@ def test_what_does_not_fit_is_refused_with_its_reason_and_not_counted() -> None:
     refused = [cell for cell in small.cells if cell.refused]
     assert refused and all("not enough memory: estimated need" in str(c.refused) for c in refused)
     assert {c.batch for c in refused} == {64}
-    assert small.total_s < large.total_s
+    assert small.total.low_s < large.total.low_s
 
 
 def test_expected_times_come_from_the_workload(tmp_path: Path) -> None:
