@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, Table, UniqueConstraint, select
+from sqlalchemy.exc import DataError, IntegrityError
 
 from observatory.datasets.tables import CELL_NAME, FACTS, from_text
 from observatory.derive import derive
@@ -16,6 +17,7 @@ from observatory.errors import InputError
 from observatory.store import schema, writer
 from observatory.store.database import open_database
 
+Facts = dict[str, list[dict[str, Any]]]  #: rows by file
 SUMS = "SHA256SUMS"
 #: Where a checkout keeps its sets.
 PUBLISHED = Path("results") / "published"
@@ -60,11 +62,12 @@ def load(database: str | Path, folders: Sequence[Path]) -> list[Loaded]:
 
     Raises InputError for a set that is broken: of none is anything stored then.
     """
-    contents = [(folder.resolve().name, read_set(folder)) for folder in folders]
+    named = [(folder.resolve().name, read_set(folder)) for folder in folders]
+    contents = [(name, facts_of(name, files)) for name, files in named]
     engine = open_database(database)
     try:
         with engine.begin() as connection:
-            done = [add_facts(connection, name, files) for name, files in contents]
+            done = [add_facts(connection, name, tables) for name, tables in contents]
         if any(one.new_runs for one in done):
             _derive_again(engine, [run for one in done for run in one.runs])
     finally:
@@ -72,9 +75,55 @@ def load(database: str | Path, folders: Sequence[Path]) -> list[Loaded]:
     return done
 
 
-def add_facts(connection: Connection, name: str, files: dict[str, bytes]) -> Loaded:
-    """Insert the runs of a set that are not there yet, whole."""
+def facts_of(name: str, files: dict[str, bytes]) -> Facts:
+    """The rows of a set by file. Raises InputError where one cannot be read, is there twice, or
+    names another that is not there."""
     tables = {file: list(from_text(f"{name}/{file}", files[file], FACTS[file])) for file in FACTS}
+    for file, table in FACTS.items():
+        key = _natural_key(table)
+        seen = set()
+        for row in tables[file]:
+            value = tuple(row[part] for part in key)
+            if value in seen:
+                raise InputError(f"{name}/{file}: {_shown(value)} is there twice")
+            seen.add(value)
+        for column, there, where in _references(table):
+            known = {tuple(row[part] for part in there) for row in tables[where]}
+            for row in tables[file]:
+                value = tuple(row[part] for part in column)
+                if value not in known:
+                    raise InputError(f"{name}/{file}: {where} has no {_shown(value)}")
+    return tables
+
+
+def _natural_key(table: Table) -> tuple[str, ...]:
+    """What names a row in a file: the primary key, or what is unique where that is a number."""
+    if table is schema.window:
+        return (*CELL_NAME, "process_index", "window_index")
+    if "id" not in table.c or table is schema.run:
+        return tuple(c.name for c in table.primary_key)
+    unique = next(c for c in table.constraints if isinstance(c, UniqueConstraint))
+    return tuple(c.name for c in unique.columns)
+
+
+def _references(table: Table) -> list[tuple[tuple[str, ...], tuple[str, ...], str]]:
+    """Columns of a file that name a row of another: (columns, columns there, file there)."""
+    if table is schema.window:
+        return [(CELL_NAME, CELL_NAME, "cells.csv")]
+    files = {other: file for file, other in FACTS.items()}
+    return [
+        ((key.parent.name,), (key.column.name,), files[key.column.table])
+        for key in table.foreign_keys
+    ]
+
+
+def _shown(value: tuple[Any, ...]) -> str:
+    return ", ".join(repr(part) for part in value)
+
+
+def add_facts(connection: Connection, name: str, tables: Facts) -> Loaded:
+    """Insert the runs of a set that are not there yet, whole. Raises InputError where the store
+    does not take a row."""
     runs = [row["id"] for row in tables["runs.json"]]
     r = schema.run
     there = set(connection.execute(select(r.c.id).where(r.c.id.in_(runs))).scalars())
@@ -87,27 +136,26 @@ def add_facts(connection: Connection, name: str, files: dict[str, bytes]) -> Loa
         elif "run_id" in (rows[0] if rows else {}):
             rows = [row for row in rows if row["run_id"] in new]
         if table is schema.window:
-            windows = writer.insert_new(connection, table, _numbered(connection, rows, name))
-        else:
-            writer.insert_new(connection, table, rows)
+            rows = _numbered(connection, rows)
+        try:
+            added = writer.insert_new(connection, table, rows)
+        except (IntegrityError, DataError) as error:
+            raise InputError(f"{name}/{file}: the store does not take it: {error.orig}") from None
+        windows += added if table is schema.window else 0
     return Loaded(name, tuple(runs), len(new), windows)
 
 
-def _numbered(
-    connection: Connection, rows: list[dict[str, Any]], name: str
-) -> list[dict[str, Any]]:
+def _numbered(connection: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Windows with the row number that their cell has in this database."""
     c = schema.cell
     runs = {row["run_id"] for row in rows}
     query = select(c.c.id, c.c.run_id, c.c.plan_key).where(c.c.run_id.in_(runs))
     number = {(run, key): cell for cell, run, key in connection.execute(query)}
-    made = []
-    for row in rows:
-        where = tuple(row.pop(part) for part in CELL_NAME)
-        if where not in number:
-            raise InputError(f"{name}/windows.csv: cells.csv has no cell {where[1]!r}")
-        made.append(row | {"cell_id": number[where]})
-    return made
+    kept = [{k: v for k, v in row.items() if k not in CELL_NAME} for row in rows]
+    return [
+        new | {"cell_id": number[row["run_id"], row["plan_key"]]}
+        for new, row in zip(kept, rows, strict=True)
+    ]
 
 
 def _derive_again(engine: Engine, runs: list[str]) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, null, select
 
 from observatory import answers
 from observatory.datasets import plot, readme
-from observatory.datasets.read import PUBLISHED, SUMS, add_facts
+from observatory.datasets.read import PUBLISHED, SUMS, add_facts, facts_of
 from observatory.datasets.scrub import private_names, require_clean, scrub
 from observatory.datasets.tables import CELL_NAME, FACTS, SHOWN, columns_of, to_text
 from observatory.derive import derive
@@ -137,7 +137,7 @@ def files_of(facts: Mapping[str, list[dict[str, Any]]]) -> dict[str, bytes]:
         engine = open_database(Path(folder) / "set.db")
         try:
             with engine.begin() as connection:
-                add_facts(connection, name_of(facts), files)
+                add_facts(connection, name_of(facts), facts_of(name_of(facts), files))
             derive(engine)
             files |= _derived(engine, facts)
         finally:
