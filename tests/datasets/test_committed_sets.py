@@ -14,6 +14,17 @@ from observatory.store.database import open_read_only
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "results" / "published"
 SETS = find_sets(PUBLISHED)
+#: What is compared of each summary with what the facts of the set give again.
+NAMES = (
+    "model", "phase", "role", "profile", "profile_reason", "energy_boundary", "energy_method",
+    "energy_provenance", "configuration_key", "environment_key",
+)  # fmt: skip
+NUMBERS = (
+    "prompt_tokens", "context_tokens", "output_tokens", "batch", "runtime_s", "runtime_low_s",
+    "runtime_high_s", "tokens_per_s", "energy_j", "energy_low_j", "energy_high_j",
+    "energy_per_token_j", "power_w", "n_runs", "n_processes", "n_windows", "n_excluded",
+    "between_process_rel", "peak_memory_bytes", "mfu", "mbu",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("folder", SETS, ids=lambda folder: folder.name)
@@ -31,10 +42,22 @@ def test_it_is_measured_and_loads(folder: Path, tmp_path: Path) -> None:
         assert word not in text, word
     (done,) = load(tmp_path / "o.db", [folder])
     assert done.new_windows > 0
-    said = pd.read_csv(folder / "summary.csv")
-    here = answers.summary(open_read_only(tmp_path / "o.db"))
-    assert len(here) == len(said)
-    pd.testing.assert_series_equal(here["runtime_s"], said["runtime_s"], check_names=False)
+    said = pd.read_csv(folder / "summary.csv", dtype={"backend_version": str})
+    here = answers.summary(open_read_only(tmp_path / "o.db")).reset_index(drop=True)
+    assert len(here) == len(said) and said["runtime_s"].notna().all()
+    for name in (*NAMES, *NUMBERS):
+        same = here[name].astype(float) if name in NUMBERS else here[name].where(here[name].notna())
+        pd.testing.assert_series_equal(
+            same, said[name], check_names=False, check_dtype=False, rtol=1e-12, obj=name
+        )
+
+
+def test_the_summaries_hold_what_is_compared() -> None:
+    """Else the comparison above could not fail."""
+    said = pd.concat(pd.read_csv(folder / "summary.csv") for folder in SETS)
+    for name in ("energy_j", "energy_per_token_j", "power_w", "n_windows", "n_excluded"):
+        assert said[name].nunique() > 1, name
+    assert said["profile"].notna().all() and said["profile_reason"].notna().any()
 
 
 def test_all_folders_of_published_are_sets() -> None:
