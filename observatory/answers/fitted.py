@@ -14,6 +14,7 @@ from observatory.answers.tables import summary
 from observatory.derive import plain_rows
 from observatory.fitting import DEFAULT_RECIPE
 from observatory.runtime.fit import Fit, is_saturated
+from observatory.runtime.fit_names import in_joules
 from observatory.runtime.observations import PHASES, Observation, rows_of
 from observatory.store import reader, schema
 
@@ -32,7 +33,8 @@ def fits(
     first: int | None = None,
 ) -> pd.DataFrame:
     """Fits with the names of their configurations (only those of `keys`, where given);
-    `parameters` as a plain dict, left out where not asked for; only the `first` so many rows.
+    `parameters` as a plain dict, left out where not asked for; only the `first` so many rows. Those
+    of an energy are in joules, and their names say so (`alpha_j`).
 
     Errors on the points of a saturated fit (as many parameters as points) are 0 by construction and
     no evidence: they are missing, `error_reason` says why.
@@ -57,6 +59,12 @@ def fits(
         query = query.where(f.c.recipe == recipe)
     rows = reader.frame(engine, query if first is None else query.limit(first))
     rows.insert(1, "configuration", labels({name: rows[name].tolist() for name in FACTS}))
+    if parameters:
+        named = [
+            record if what == "runtime_s" else in_joules(record)
+            for what, record in zip(rows["quantity"], rows["parameters"], strict=True)
+        ]
+        rows["parameters"] = pd.Series(named, index=rows.index, dtype=object)
     return _without_void_errors(rows)
 
 

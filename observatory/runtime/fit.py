@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from observatory.errors import InputError
 from observatory.runtime.curves import PrefillCurve
 from observatory.runtime.curves import scaled as scaled_curve
+from observatory.runtime.fit_names import in_seconds
 from observatory.runtime.observations import FloatArray, Observation, Rows, data_hash, rows_of
 from observatory.runtime.predict import Prediction, Predictions, predict_many, predict_one
 from observatory.runtime.quality import (
@@ -148,9 +149,10 @@ class Fit:
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Fit:
-        """The inverse of `to_json`; raises InputError for a dict of another shape."""
+        """The inverse of `to_json`, with names in joules read as well (`fit_names`); raises
+        InputError for a dict of another shape."""
         try:
-            return _from_plain(data)
+            return _from_plain(in_seconds(data))
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"not a stored fit: {error}") from error
 
