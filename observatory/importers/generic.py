@@ -3,6 +3,7 @@
 `model` and `phase` are needed, and at least one value column: any name that ends in a unit of
 `docs/import.md` (`energy_j`, `runtime_s`, `power_w`, `tokens_per_s`, `memory_bytes`, …). Known
 facts beside them are the columns of COLUMNS; `benchmark`, `metric`, `score` add a capability score.
+An empty cell and the words of `reading.MISSING_WORDS`, `nan` among them, are missing values.
 """
 
 from __future__ import annotations
@@ -37,10 +38,12 @@ TEXT = {
     "quantization": "quantization", "backend": "backend", "boundary": "boundary",
     "method": "method", "per": "per",
 }  # fmt: skip
+#: kept beside the values, for the audit: they change the work that a prompt or a token makes
+STATED = ("technique", "cached_prompt_tokens")
 REAL, WHOLE = ("prompt_tokens", "output_tokens", "batch"), ("device_count", "n")
 SCORES = ("benchmark", "metric", "score", "stderr", "shots", "harness", "precision", "source",
           "licence")  # fmt: skip
-COLUMNS = ("model", "phase", *TEXT, *REAL, *WHOLE, *SCORES, "note")
+COLUMNS = ("model", "phase", *TEXT, *REAL, *WHOLE, *STATED, *SCORES, "note")
 
 
 def is_value(name: str) -> bool:
@@ -77,7 +80,8 @@ class _Rows:
         self._text = [(field, column) for column, field in TEXT.items() if column in known]
         self._real = [name for name in REAL if name in known]
         self._whole = [name for name in WHOLE if name in known]
-        self._scored, self._noted = "score" in known, "note" in known
+        self._stated = [name for name in (*STATED, "note") if name in known]
+        self._scored = "score" in known
 
     def row(self, key: str, raw: Any) -> Row:
         """One row of the file. Raises RowError."""
@@ -94,14 +98,20 @@ class _Rows:
             facts[name] = number(raw, name)
         for name in self._whole:
             facts[name] = whole(raw, name)
-        if self._noted and (note := words(raw, "note")):
-            facts["extra"] = {"note": note}
+        facts["extra"] = self._extra(raw)
         common = Common(key, name_of(raw, "model"), phase, **facts)
         scores = _score(raw) if self._scored else ()
         found = {name: (number(raw, name), per) for name in self._values}
         if scores and all(value is None for value, _ in found.values()):
             return Row(key, scores=scores)
         return Row(key, common.facts(found), scores)
+
+    def _extra(self, raw: Any) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            name: number(raw, name) if name.endswith("_tokens") else words(raw, name)
+            for name in self._stated
+        }
+        return {name: value for name, value in found.items() if value is not None}
 
 
 def _score(raw: Any) -> tuple[Score, ...]:

@@ -186,6 +186,36 @@ def test_a_file_of_bad_rows_alone_stores_nothing(tmp_path: Path) -> None:
     assert "none of its 1 rows can be used" in refused(path, tmp_path)
 
 
+@pytest.mark.parametrize("word", ["nan", "NaN", "NA", "null", "-", ""])
+def test_the_documented_words_for_missing_are_empty_cells(word: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(f"model,phase,energy_j,runtime_s\nm,e2e,{word},2\n")
+    assert import_file(tmp_path / "x.db", path).rejected == 0
+    with open_read_only(tmp_path / "x.db").connect() as connection:
+        assert list(reader.reported(connection)["quantity"]) == ["runtime_s"]
+    page = (Path(__file__).parents[2] / "docs/import.md").read_text("utf-8")
+    assert word == "" or f"`{word.lower()}`" in page
+
+
+def test_what_a_csv_states_of_technique_and_cache_is_kept_for_the_audit(tmp_path: Path) -> None:
+    """0.3 s for 1000 + 100 tokens of 8B on one H100: only with a draft model."""
+    head = "model,phase,device,device_count,dtype,batch,prompt_tokens,output_tokens,runtime_s"
+    row = "Llama-3.1 8B,e2e,NVIDIA H100,1,bf16,1,1000,100,0.3"
+    path = tmp_path / "rows.csv"
+    path.write_text(f"{head},technique,cached_prompt_tokens\n{row},speculative,\n{row},,900\n"
+                    f"{row},,\n")  # fmt: skip
+    made = import_file(tmp_path / "x.db", path)
+    assert made.stored == 3 and made.flagged == {"mbu_above_one": 1, "faster_than_roofline": 1}
+    with open_read_only(tmp_path / "x.db").connect() as connection:
+        everything = reader.reported(connection, violations=True, stated=("technique",))
+        usual = reader.reported(connection)
+    assert list(everything["extra"]) == [
+        {"technique": "speculative"}, {"cached_prompt_tokens": 900.0}, {},
+    ]  # fmt: skip
+    assert list(everything["technique"].fillna("")) == ["speculative", "", ""]
+    assert list(usual["row"]) == ["2", "3"]
+
+
 def test_nan_in_json_is_no_value_and_infinity_rejects_its_row(tmp_path: Path) -> None:
     row = {"model_id": "m", "gpu_model": "g", "avg_power_watts": 5.0, "num_gpus": 1}
     content = {"configurations": [row, row | {"avg_power_watts": float("inf")},
