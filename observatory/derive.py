@@ -93,7 +93,7 @@ def audit_reported(connection: Connection, sources: Collection[str] | None = Non
 
     Rows are judged within their source, so that one source at a time gives the same findings.
     """
-    rows = reader.reported(connection, sources, True, NOT_JUDGED, coded=True)
+    rows = reader.reported(connection, sources, True, NOT_JUDGED, True, audit.STATED)
     findings = audit.audit_reported(rows)
     writer.replace_reported_findings(connection, findings, sources)
     return len(findings)

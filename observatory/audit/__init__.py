@@ -1,5 +1,6 @@
 """Audit: physical and protocol invariants as rules, each with a code, a sentence and a remedy."""
 
+from observatory.audit.cases import STATED
 from observatory.audit.cells import CELL_RULES, audit_cells
 from observatory.audit.reported import REPORTED_RULES, audit_reported
 from observatory.audit.rule import AVOID, EXCLUDE, INFO, WARN, Rule
@@ -14,6 +15,6 @@ RULES: dict[str, tuple[Rule, ...]] = {
 }
 
 __all__ = [
-    "AVOID", "CELL_RULES", "EXCLUDE", "INFO", "REPORTED_RULES", "RULES", "WARN", "WINDOW_RULES",
-    "Rule", "audit_cells", "audit_reported", "audit_windows",
+    "AVOID", "CELL_RULES", "EXCLUDE", "INFO", "REPORTED_RULES", "RULES", "STATED", "WARN",
+    "WINDOW_RULES", "Rule", "audit_cells", "audit_reported", "audit_windows",
 ]  # fmt: skip

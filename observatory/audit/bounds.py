@@ -126,7 +126,14 @@ class StoreBounds:
         c, e = schema.configuration, schema.environment
         self._ceilings = ceilings
         rows = connection.execute(
-            select(c.c.key, c.c.device_kind, c.c.device_count, c.c.technique, c.c.layer_scale)
+            select(
+                c.c.key,
+                c.c.device_kind,
+                c.c.device_count,
+                c.c.technique,
+                c.c.layer_scale,
+                c.c.quantization,
+            )
         )
         self._used = {str(row.key): row for row in rows}
         self._probed = {
@@ -137,11 +144,12 @@ class StoreBounds:
     def ceiling(self, configuration_key: str, environment_key: str) -> Ceiling | None:
         """What the roofline rests on; None where nothing is known.
 
-        Only a plain run of all layers is judged: a cached prefix, a draft model or a part of the
-        layers changes the work itself.
+        Only a plain run of all layers in the number format is judged: a cached prefix, a draft
+        model, a part of the layers or quantized weights change the work itself.
         """
         row = self._used[configuration_key]
-        if row.technique != "plain" or row.layer_scale != 1:
+        plain = row.technique == "plain" and row.quantization == "none"
+        if not plain or row.layer_scale != 1:
             return None
         return self._ceilings.of(configuration_key, environment_key)
 

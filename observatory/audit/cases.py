@@ -17,7 +17,8 @@ from observatory.errors import InputError
 _ROLES = {"prefill": ("prefill", "ttft"), "decode": ("decode",), "step": ("tpot", "itl")}
 _WHOLE_PHASES = ("prefill", "decode", "e2e")
 _OTHER_PARTS = ("cpu", "ram", "dram", "idle")
-_PLAIN = ("", "none")
+_PLAIN = ("", "none", "plain")
+MEMORY = "memory"  #: the kind of a value in bytes
 #: What a value is per, where it covers the whole batch.
 WHOLE = ("iteration", "batch", "run")
 
@@ -28,7 +29,7 @@ class Value:
 
     place: int
     quantity: str
-    kind: str | None  #: `energy`, `time`, `power`, `rate`, or None for what is not judged
+    kind: str | None  #: `energy`, `time`, `power`, `rate`, `memory`, None for what is not judged
     per: str
     phase: str
     value: float
@@ -73,6 +74,16 @@ class Case:
     boundary: str | None
     model: str
     dtype: str | None
+    technique: str | None = None
+    cached_prompt_tokens: float | None = None
+    offloaded: bool = False  #: the row says that weights lie elsewhere than on its devices
+
+    @property
+    def plain(self) -> bool:
+        """Whether each token is one pass of this model, as far as the row says: no draft model
+        proposes tokens and no part of the prompt comes from a cache."""
+        technique = (self.technique or "").lower()
+        return technique in _PLAIN and not self.cached_prompt_tokens
 
     def of(self, kind: str, phase: str | None = None) -> list[Value]:
         """Positive values of a kind (and a phase)."""
@@ -86,24 +97,37 @@ class Case:
 NEEDED = (
     "quantity", "value", "unit", "per", "phase", "device_count", "work_unit", "prompt_tokens",
     "output_tokens", "batch", "device_kind", "boundary", "model_name", "quantization", "dtype",
+    "backend",
 )  # fmt: skip
+#: what a file may state beside them, kept in `extra`
+STATED = ("technique", "cached_prompt_tokens", "twin_of")
+
+
+def with_stated(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with a column for each of STATED, out of `extra` where it has that."""
+    made = {}
+    for name in STATED:
+        if name not in table.columns:
+            facts = table["extra"] if "extra" in table.columns else [None] * len(table)
+            made[name] = [(fact or {}).get(name) for fact in facts]
+    return table.assign(**{name: pd.Series(v, table.index, object) for name, v in made.items()})
 
 
 @lru_cache(maxsize=4096)
 def kind_of(quantity: str, unit: str, per: str) -> str | None:
-    """What a value is, from its unit; None for memory, scores and the like."""
-    kind = {"J": "energy", "W": "power", "s": "time"}.get(unit)
+    """What a value is, from its unit; None for scores, prices and the like."""
+    kind = {"J": "energy", "W": "power", "s": "time", "B": MEMORY}.get(unit)
     rate = per == "second" or unit.endswith("/s") or quantity.endswith("_per_s")
     return "rate" if kind is None and rate else kind
 
 
 def cases(table: pd.DataFrame) -> Iterator[Case]:
-    """The rows of the files, each with its values, from columns of the table `reported`.
+    """The rows of the files, each with its values, from columns of the table `reported` and STATED.
 
     Cells become Python values column by column, equal ones once, and a row's are put together only
     when it is its turn: 100,000 rows as dictionaries would take most of the memory of an import.
     """
-    columns = {name: _cells(table[name]) for name in NEEDED}
+    columns = {name: _cells(table[name]) for name in (*NEEDED, *STATED)}
     for members in _rows(table):
         yield _case(members, columns)
 
@@ -151,7 +175,17 @@ def _case(members: Sequence[int], columns: Mapping[str, list[Any]]) -> Case:
         boundary=next((b for b in boundaries if isinstance(b, str)), None),
         model=columns["model_name"][first],
         dtype=_format(columns["quantization"][first], columns["dtype"][first]),
+        technique=_text(columns["technique"][first]),
+        cached_prompt_tokens=_number(columns["cached_prompt_tokens"][first]),
+        offloaded=any(
+            "offload" in (_text(columns[name][first]) or "").lower()
+            for name in ("technique", "quantization", "backend")
+        ),
     )
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _number(value: Any) -> float | None:

@@ -17,7 +17,8 @@ from typing import Any
 import pandas as pd
 
 from observatory.audit.bounds import IDLE_TOLERANCE, Best, best_time, catalogue_power, catalogued
-from observatory.audit.cases import WHOLE, Case, Value, cases
+from observatory.audit.cases import MEMORY, WHOLE, Case, Value, cases, with_stated
+from observatory.audit.memory import HOST
 from observatory.catalog.architecture import Architecture
 from observatory.ceilings import Ceiling
 from observatory.errors import InputError
@@ -27,7 +28,8 @@ KV_IN_FAVOUR = "fp8"
 COLUMNS = (
     "kind", "energy_j", "time_s", "nearest_s", "power_w", "power_stated_w", "most_w", "least_w",
     "power_rests_on", "mfu", "mbu", "roofline_rel", "hard_ceiling", "tokens_counted",
-    "tokens_stated", "parts_sum", "parts_whole", "parts_complete",
+    "tokens_stated", "parts_sum", "parts_whole", "parts_complete", "memory_bytes",
+    "memory_most_bytes", "memory_least_bytes",
 )  # fmt: skip
 #: Words in the name of an energy that is one part of a whole.
 PARTS = (("device", ("gpu", "device")), ("cpu", ("cpu",)), ("dram", ("dram", "ram")))
@@ -39,7 +41,7 @@ def claims(table: pd.DataFrame) -> pd.DataFrame:
     """The reported values (columns of the table `reported`) with those of `COLUMNS` that they
     give anything for."""
     columns: dict[str, list[Any]] = {"kind": [None] * len(table)}
-    for case in cases(table):
+    for case in cases(with_stated(table)):
         _judge(case)
         for value in case.values:
             columns["kind"][value.place] = value.kind
@@ -71,6 +73,8 @@ def _judge(case: Case) -> None:
     for value in case.values:
         if value.value > 0 and value.kind in ("time", "rate"):
             value.found |= _speed(case, value)
+        elif value.kind == MEMORY and value.value > 0:
+            value.found |= _memory(case, value)
     _tokens(case)
     _parts(case)
 
@@ -170,12 +174,35 @@ def _speed(case: Case, value: Value) -> dict[str, Any]:
 
 
 def _ceiling(case: Case) -> Ceiling | None:
+    """What bounds the row's time; None where a technique or a cached prompt changes the work."""
+    return _known(case) if case.plain else None
+
+
+def _known(case: Case) -> Ceiling | None:
+    """The row's architecture on its devices, where the catalogue knows all of it."""
     if case.device is None or case.devices is None or case.dtype is None:
         return None
     hw, architecture = catalogued(case.device), _architecture(case.model)
     if hw is None or architecture is None:
         return None
     return Ceiling(architecture, hw, case.dtype, case.devices)
+
+
+def _memory(case: Case, value: Value) -> dict[str, Any]:
+    """A value in bytes beside what its devices hold and what the weights take of each."""
+    device = catalogued(case.device) if case.device else None
+    if device is None or device.kind == "soc" or any(w in value.quantity.split("_") for w in HOST):
+        return {}
+    devices = 1 if value.per == "device" else case.devices
+    found = {
+        "memory_bytes": value.value,
+        "memory_most_bytes": devices and devices * device.memory_bytes,
+    }
+    ceiling = _known(case)
+    if ceiling is not None and not case.offloaded:
+        weights = ceiling.architecture.weight_bytes(ceiling.dtype)
+        found["memory_least_bytes"] = weights / ceiling.devices
+    return found
 
 
 @cache

@@ -13,7 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from observatory.audit.blocks import exact_multiples, labels
+from observatory.audit.cases import MEMORY
 from observatory.audit.claims import claims
+from observatory.audit.memory import MEMORY_RULES
 from observatory.audit.physics import PHYSICAL_RULES
 from observatory.audit.repeats import LEAST_REPEATS, REPEAT_RULES
 from observatory.audit.rule import (
@@ -107,7 +109,7 @@ REPORTED_ONLY: tuple[Rule, ...] = (
         ("parts_sum", "parts_whole"), _parts, words=("quantity",),
     ),
 )  # fmt: skip
-REPORTED_RULES: tuple[Rule, ...] = REPORTED_ONLY + REPEAT_RULES + PHYSICAL_RULES
+REPORTED_RULES: tuple[Rule, ...] = REPORTED_ONLY + REPEAT_RULES + PHYSICAL_RULES + MEMORY_RULES
 
 
 # ---------------------------------------------------------------------- reported rows
@@ -126,8 +128,12 @@ def table_of(rows: Iterable[Reported], source_key: str = "file") -> pd.DataFrame
 
 
 def _beside_others(table: pd.DataFrame) -> pd.DataFrame:
-    """`repeats`, `repeats_median`, `factor`, `multiple_of`: each value beside those like it."""
-    values = np.where(table["kind"].notna(), number(table, "value"), np.nan)
+    """`repeats`, `repeats_median`, `factor`, `multiple_of`: each value beside those like it.
+
+    Memory does not vary as times and joules do, so that equal values say nothing.
+    """
+    measured = table["kind"].notna() & (table["kind"] != MEMORY)
+    values = np.where(measured, number(table, "value"), np.nan)
     repeats, middle = _repeats(values, _codes(table, [*SAME, *SERIES, *POINT]))
     factor, multiple_of = np.full(len(table), np.nan), np.full(len(table), "", dtype=object)
     names, points = _joined(table, SERIES), _joined(table, POINT)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from observatory.audit.memory import MEMORY_RULES
 from observatory.audit.physics import MEASURED_RULES, PHYSICAL_RULES
 from observatory.audit.repeats import REPEAT_RULES
 from observatory.audit.rule import (
@@ -220,4 +221,6 @@ WINDOW_ONLY: tuple[Rule, ...] = (
         ("energy_edge_bound_rel", "energy_provenance"), _edges,
     ),
 )  # fmt: skip
-WINDOW_RULES: tuple[Rule, ...] = WINDOW_ONLY + REPEAT_RULES + PHYSICAL_RULES + MEASURED_RULES
+WINDOW_RULES: tuple[Rule, ...] = (
+    WINDOW_ONLY + REPEAT_RULES + PHYSICAL_RULES + MEMORY_RULES + MEASURED_RULES
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -58,6 +59,7 @@ def evidence(windows: pd.DataFrame, bounds: Bounds | None = None) -> pd.DataFram
         power_w=device / duration,
         power_stated_w=number(windows, "energy_integral_j") / duration,
     )
+    table = table.assign(memory_bytes=number(windows, "peak_memory_bytes"))
     table = _beside_process(_beside_repeats(table))
     if bounds is None:
         return table
@@ -119,10 +121,13 @@ def _watts(values: Sequence[float | None]) -> Floats:
 
 
 def _with_rooflines(table: pd.DataFrame, bounds: Bounds) -> pd.DataFrame:
-    """`mfu`, `mbu`, `roofline_rel`, `hard_ceiling`; one roofline for each workload of a stack."""
+    """`mfu`, `mbu`, `roofline_rel`, `hard_ceiling`; one roofline for each workload of a stack.
+
+    Also `memory_most_bytes`, `memory_least_bytes`: a peak is that of one device or of all.
+    """
     sizes = pd.DataFrame({name: number(table, name) for name in SIZES})
     keys = [table[name].reset_index(drop=True) for name in (*STACK, "phase")]
-    beside = np.full((len(table), 4), np.nan)
+    beside, memory = np.full((len(table), 4), np.nan), np.full((len(table), 2), np.nan)
     for key, group in sizes.groupby(keys, sort=False):
         configuration, machine, phase = (str(part) for part in key)
         ceiling = bounds.ceiling(configuration, machine)
@@ -134,13 +139,24 @@ def _with_rooflines(table: pd.DataFrame, bounds: Bounds) -> pd.DataFrame:
         rows = group.index.to_numpy()
         beside[rows, :3] = np.array(times)[place]
         beside[rows, 3] = float(ceiling.hardware.verified != "measured")
+        memory[rows] = (
+            ceiling.devices * ceiling.hardware.memory_bytes,
+            np.nan if phase == Phase.IDLE else _weights(ceiling) / ceiling.devices,
+        )
     seconds = number(table, "duration_s") / number(table, "iterations")
     return table.assign(
         mfu=beside[:, 0] / seconds,
         mbu=beside[:, 1] / seconds,
         roofline_rel=beside[:, 2] / seconds,
         hard_ceiling=beside[:, 3],
+        memory_most_bytes=memory[:, 0],
+        memory_least_bytes=memory[:, 1],
     )
+
+
+@cache
+def _weights(ceiling: Ceiling) -> int:
+    return ceiling.architecture.weight_bytes(ceiling.dtype)
 
 
 def _unique_rows(group: pd.DataFrame) -> tuple[Floats, NDArray[np.intp]]:

@@ -69,11 +69,13 @@ def reported(
     violations: bool = False,
     without: Collection[str] = (),
     coded: bool = False,
+    stated: Collection[str] = (),
 ) -> pd.DataFrame:
     """Reported rows with the name of their file, in a fixed order.
 
     Rows that a finding leaves out (severity `exclude`) are left out unless `violations` is true.
     Columns named in `without` are not read; `coded` texts are categories, which take less memory.
+    Facts named in `stated` are read out of `extra` into columns of their own, as text.
     """
     r, s, f = schema.reported, schema.source, schema.finding
     query = (
@@ -87,6 +89,8 @@ def reported(
     if without:
         kept = [c for c in query.selected_columns if c.key not in without]
         query = query.with_only_columns(*kept, maintain_column_froms=True)
+    if stated:
+        query = query.add_columns(*(r.c.extra[name].as_string().label(name) for name in stated))
     if sources is not None:
         query = query.where(s.c.key.in_(sources))
     return _lean_frame(connection, query, coded)

@@ -45,6 +45,15 @@ def phases(e2e_s: float) -> list[Reported]:
     ]
 
 
+#: Llama-3.1 8B in bf16 takes 16.06 GB, an H100 holds 85.9 GB.
+def memory(
+    value: float, quantity: str = "peak_memory_bytes", per: str = "request", **what: Any
+) -> list[Reported]:
+    """What one request kept in memory, beside its time."""
+    (time,) = request(0.7, **what)
+    return [time, replace(time, quantity=quantity, value=value, unit="B", per=per)]
+
+
 STEPS_1000 = {"tokens_per_s": 64 * 1000.0}
 BREAKS: list[tuple[str, str, list[Reported]]] = [
     ("zero_for_missing", "energy_j", server({"energy_j": 0.0})),
@@ -67,6 +76,12 @@ BREAKS: list[tuple[str, str, list[Reported]]] = [
     ("seconds_as_joules", "energy_per_token_j", server({"energy_per_token_j": 0.031})),
     ("seconds_as_joules", "energy_j", server({"energy_j": 0.031 * 500})),
     ("seconds_as_joules", "energy_j", server({"energy_j": 500 * 64 / 2000})),
+    ("memory_above_capacity", "peak_memory_bytes", memory(200e9)),
+    ("memory_above_capacity", "memory_bytes", memory(90e9, "memory_bytes", "device",
+                                                     device_count=2)),
+    ("memory_below_weights", "peak_memory_bytes", memory(1e6)),
+    ("gib_as_gb", "peak_memory_bytes", memory(14.96e9)),
+    ("gib_as_gb", "peak_memory_bytes", memory(80e9 * 1.0737 * 1.0737)),
     ("millijoules_as_joules", "energy_per_token_j", server({"energy_per_token_j": 300.0})),
     ("millijoules_as_joules", "energy_j", server({"energy_j": 150_000.0}, device_kind=None)),
 ]  # fmt: skip
@@ -118,6 +133,53 @@ def test_what_is_not_known_accuses_nobody(what: dict[str, Any]) -> None:
     fast = {"tokens_per_s": 64 * 1000.0, "energy_per_token_j": 600 / 64_000}
     codes = {rule for rule, _ in found(server(fast | {"energy_j": 500 * 600 / 64_000}, **what))}
     assert not codes & {"mfu_above_one", "mbu_above_one", "faster_than_roofline"}
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        memory(16.2e9),
+        memory(85.8e9),
+        memory(8.1e9, device_count=2),  # the peak of one of two
+        memory(170e9, device_count=2),
+        memory(14.96e9, dtype="fp8"),
+        memory(14.96e9, dtype=None),
+        memory(1e9, backend="accelerate, CPU offload"),
+        memory(200e9, "cpu_memory_bytes"),
+        memory(200e9, device_kind="an unknown card"),
+        memory(1e6, model_name="an unknown model"),
+    ],
+)
+def test_memory_is_judged_in_favour_of_the_row(rows: list[Reported]) -> None:
+    assert found(rows) == set()
+
+
+def test_memory_that_no_exchange_of_units_explains_is_only_impossible() -> None:
+    assert found(memory(1e6)) == {("memory_below_weights", "peak_memory_bytes")}
+    assert found(memory(200e9)) == {("memory_above_capacity", "peak_memory_bytes")}
+
+
+def test_equal_memory_of_many_rows_is_no_copy() -> None:
+    rows = [
+        replace(value, row=f"{model} {batch}", batch=float(batch), model_name=model)
+        for model in ("a", "b")
+        for batch in range(1, 9)
+        for value in memory(16.2e9 + batch * 123_456_789)[1:]
+    ]
+    assert found(rows) == set()
+
+
+@pytest.mark.parametrize(
+    "extra", [{"technique": "speculative"}, {"cached_prompt_tokens": 900.0}], ids=str
+)
+def test_a_stated_technique_or_cached_prompt_is_not_held_to_the_roofline(
+    extra: dict[str, Any],
+) -> None:
+    fast = request(0.3)
+    assert ("faster_than_roofline", "runtime_s") in found(fast)
+    assert found([replace(r, extra=extra) for r in fast]) == set()
+    plain = [replace(r, extra={"technique": "plain", "cached_prompt_tokens": 0.0}) for r in fast]
+    assert ("faster_than_roofline", "runtime_s") in found(plain)
 
 
 def test_joules_of_the_whole_node_have_no_upper_bound_from_its_cards() -> None:

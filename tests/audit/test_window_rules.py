@@ -30,10 +30,12 @@ SOUND: dict[str, Any] = {
     "energy_idle_devices_j": np.nan, "energy_integral_j": 11_900.0, "energy_provenance": "measured",
     "energy_edge_bound_rel": 0.002, "cpu_share": np.nan, "temperature_start_c": 60.0,
     "temperature_end_c": 64.0, "throttle_reasons": None, "flags": [],
+    "peak_memory_bytes": 17e9,
 }  # fmt: skip
 IDLE = SOUND | {
     "id": 2, "cell_id": 2, "phase": "idle", "prompt_tokens": np.nan, "output_tokens": np.nan,
     "batch": 1, "iterations": 1, "tokens": np.nan, "energy_device_j": 20 * 90.0,
+    "peak_memory_bytes": 1e9,
     "energy_integral_j": 20 * 90.0,
 }  # fmt: skip
 
@@ -99,6 +101,11 @@ BREAKS: list[tuple[str, dict[str, Any]]] = [
     ("seconds_as_joules", {"energy_device_j": 20.0, "energy_integral_j": np.nan}),
     ("millijoules_as_joules", {"energy_device_j": 12_000e3, "energy_integral_j": np.nan}),
     ("millijoules_as_joules", {"energy_device_j": 12_000e3}),
+]  # fmt: skip
+BREAKS += [
+    ("memory_above_capacity", {"peak_memory_bytes": 200e9}),
+    ("memory_below_weights", {"peak_memory_bytes": 1e9}),
+    ("gib_as_gb", {"peak_memory_bytes": 14.96e9}),
 ]  # fmt: skip
 ELSEWHERE = {
     "machine_slow",
