@@ -9,8 +9,9 @@ already be shared among its requests.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -23,17 +24,24 @@ from observatory.catalog.architecture import Architecture
 from observatory.ceilings import Ceiling
 from observatory.errors import InputError
 from observatory.records import Boundary, Phase
+from observatory.runtime.plausibility import AGREEMENT
 
 KV_IN_FAVOUR = "fp8"
+#: A median gap and the batch over the rate differ by less: prefill and queues lie between them,
+#: and tokens that are streamed several at a time (ours; 0.24 to 1.4 in ML.ENERGY v3).
+BAND = 10.0
 COLUMNS = (
     "kind", "energy_j", "time_s", "nearest_s", "power_w", "power_stated_w", "most_w", "least_w",
     "power_rests_on", "mfu", "mbu", "roofline_rel", "hard_ceiling", "tokens_counted",
     "tokens_stated", "parts_sum", "parts_whole", "parts_complete", "memory_bytes",
-    "memory_most_bytes", "memory_least_bytes",
+    "memory_most_bytes", "memory_least_bytes", "requests", "time_shared", "time_rel",
+    "time_trusted", "power_implied_w", "gap_s", "gap_of_rate_s", "higher_percentile",
 )  # fmt: skip
 #: Words in the name of an energy that is one part of a whole.
 PARTS = (("device", ("gpu", "device")), ("cpu", ("cpu",)), ("dram", ("dram", "ram")))
 #: Words in the name of a rate that counts something else than output tokens.
+_PERCENTILE = re.compile(r"_p(\d{1,2}(?:_\d+)?)(?=_)")
+_TAIL = re.compile(r"_(p\d+|max|min|std)(?=_)")
 OTHER_RATES = ("prefill", "prompt", "input", "total")
 
 
@@ -75,29 +83,41 @@ def _judge(case: Case) -> None:
             value.found |= _speed(case, value)
         elif value.kind == MEMORY and value.value > 0:
             value.found |= _memory(case, value)
+    _latency(case)
+    _trust(case)
     _tokens(case)
     _parts(case)
 
 
-def _rate(case: Case, phase: str) -> float | None:
+def _rate(case: Case, phase: str) -> Value | None:
     """Output tokens (or images …) a second over all requests."""
     rates = [
         v for v in case.of("rate", phase)
         if not any(word in v.quantity for word in OTHER_RATES) and "request" not in v.quantity
     ]  # fmt: skip
-    return rates[0].value if rates else None
+    return rates[0] if rates else None
 
 
-def _time(case: Case, phase: str, per: str, *names: str) -> float | None:
+def _time(case: Case, phase: str, per: str, *names: str) -> Value | None:
     found = [
         v for v in case.of("time", phase)
         if v.per == per and any(v.quantity.startswith(name) for name in names)
     ]  # fmt: skip
-    return found[0].value if found else None
+    return found[0] if found else None
 
 
-def _wall(case: Case, value: Value) -> tuple[float | None, bool]:
-    """Seconds of all devices that a value's joules belong to, and whether the batch is accounted.
+@dataclass(frozen=True, slots=True)
+class _Wall:
+    """Seconds of all devices that a value's joules belong to, and where they come from."""
+
+    seconds: float
+    sure: bool  #: the batch is accounted for
+    of: Value
+    shared: bool = False  #: a request's time over the requests of its batch
+
+
+def _wall(case: Case, value: Value) -> _Wall | None:
+    """The seconds that a value's joules belong to.
 
     Without a known batch the seconds of one request may be shared with others: power is then only
     known to be at least energy over time.
@@ -105,36 +125,71 @@ def _wall(case: Case, value: Value) -> tuple[float | None, bool]:
     rate, o, b = _rate(case, value.phase), case.output, case.batch
     shared = b is not None or value.phase == Phase.SERVING
     if rate and value.per == case.work_unit:
-        return 1 / rate, shared
+        return _Wall(1 / rate.value, shared, rate)
     if rate and value.per == "request" and o and case.work_unit == "token":
-        return o / rate, shared
+        return _Wall(o / rate.value, shared, rate)
     runtime = _time(case, value.phase, value.per, "runtime")
     if runtime and value.per in WHOLE:
-        return runtime, True
+        return _Wall(runtime.value, True, runtime)
     if runtime is None and value.per == "token":
         runtime = _time(case, value.phase, "token", "tpot", "itl")
     if runtime is None:
-        return None, False
-    return (runtime, False) if b is None else (runtime / b, True)
+        return None
+    if b is None:
+        return _Wall(runtime.value, False, runtime)
+    return _Wall(runtime.value / b, True, runtime, shared=True)
 
 
 def _energy(case: Case, value: Value) -> dict[str, Any]:
     if len(case.values) == 1:  # nothing beside it says how long it took
         return {"energy_j": value.value}
-    wall, sure = _wall(case, value)
+    wall = _wall(case, value)
     power = next((v.value for v in case.of("power") if not v.is_part), None)
     times = [v.value for v in case.of("time")]
     if case.output:
         times += [t * case.output for t in times]
     if wall is not None:
-        times += [wall, wall * (case.batch or 1)]
-    found: dict[str, Any] = {"energy_j": value.value, "time_s": wall}
+        times += [wall.seconds, wall.seconds * (case.batch or 1)]
+    found: dict[str, Any] = {"energy_j": value.value, "time_s": wall and wall.seconds}
     found["nearest_s"] = min(times, key=lambda t: abs(t - value.value), default=None)
-    if wall and value.value > 0:
-        found["power_w"] = value.value / wall
-        found["power_stated_w"] = power if sure else None
-        found["at_least"] = not sure
+    if wall and wall.seconds and value.value > 0:
+        found["power_w"] = value.value / wall.seconds
+        found["power_stated_w"] = power if wall.sure else None
+        found["at_least"] = not wall.sure
+        found["time_of"] = wall.of
+        if wall.sure and case.batch and value.per not in WHOLE:
+            found["requests"], found["time_shared"] = case.batch, float(wall.shared)
     return found
+
+
+def _trust(case: Case) -> None:
+    """What speaks for the time and the power beside joules: the roofline, and other values.
+
+    Another energy that agrees with both, or a gap between tokens that agrees with the rate.
+    """
+    timed = [v for v in case.values if "time_of" in v.found]
+    sound = [
+        v for v in timed
+        if v.found["power_stated_w"] and abs(v.found["power_w"] / v.found["power_stated_w"] - 1)
+        <= AGREEMENT
+    ]  # fmt: skip
+    for value in timed:
+        source = value.found.pop("time_of")
+        value.found["time_rel"] = source.found.get("roofline_rel")
+        gaps = _gaps(case, source) if source.kind == "rate" else ()
+        if any(other is not value for other in sound) or any(1 / BAND <= g <= BAND for g in gaps):
+            value.found["time_trusted"] = 1.0
+    stated = next((v for v in case.of("power") if not v.is_part), None)
+    implied = [v.found["power_w"] for v in timed if v.found["power_stated_w"] and not v.is_part]
+    if stated is not None and implied:
+        stated.found["power_implied_w"] = implied[0]
+
+
+def _gaps(case: Case, rate: Value) -> list[float]:
+    """Each mean or median gap between tokens over the one that a rate makes of its batch."""
+    steps = [v for v in case.of("time", rate.phase) if v.role == "step" and _is_middle(v.quantity)]
+    made = (case.batch or math.nan) / rate.value
+    return [v.value / made for v in steps]
 
 
 def _powers(case: Case) -> None:
@@ -239,6 +294,38 @@ def _of_time(case: Case, value: Value, ceiling: Ceiling) -> tuple[float | None, 
     if value.role == "decode":
         return seconds, _best(ceiling, Phase.DECODE, 0.0, case.prompt or 0.0, max(o - 1, 1.0), b)
     return seconds, _best(ceiling, Phase.E2E, p, 0.0, o, b)
+
+
+def _is_middle(quantity: str) -> bool:
+    """Whether a quantity is a median or a mean, not another percentile or an extreme."""
+    return _quantile(quantity) == 50.0 or not _TAIL.search(quantity)
+
+
+@cache
+def _quantile(quantity: str) -> float | None:
+    """50 for `itl_median_s` or `ttft_p50_s`, 99 for `itl_p99_s`; None for no percentile."""
+    if "median" in quantity.split("_"):
+        return 50.0
+    found = _PERCENTILE.search(quantity)
+    return None if found is None else float(found[1].replace("_", "."))
+
+
+def _latency(case: Case) -> None:
+    """Percentiles of one quantity in order, and gaps between tokens beside the rate."""
+    rate = _rate(case, Phase.SERVING) or _rate(case, Phase.DECODE)
+    series: dict[tuple[str, ...], list[tuple[float, Value]]] = {}
+    for value in case.of("time"):
+        step = value.role == "step" and _is_middle(value.quantity)
+        if step and rate and case.batch and value.phase == rate.phase:
+            value.found |= {"gap_s": value.value, "gap_of_rate_s": case.batch / rate.value}
+        quantile = _quantile(value.quantity)
+        if quantile is not None:
+            name = _PERCENTILE.sub("_", value.quantity.replace("_median", "_p50"))
+            series.setdefault((name, value.phase, value.per), []).append((quantile, value))
+    for points in series.values():
+        for quantile, value in points:
+            higher = [other.value for q, other in points if q > quantile]
+            value.found["higher_percentile"] = min(higher, default=None)
 
 
 def _tokens(case: Case) -> None:

@@ -71,7 +71,7 @@ def _power_below(table: pd.DataFrame) -> Breach:
         return where((power > 0) & (power < least), power, least)
 
 
-def _seconds(table: pd.DataFrame) -> Breach:
+def seconds_as_joules(table: pd.DataFrame) -> Breach:
     """The same number as a time of the row; a near one only where power speaks against it too."""
     energy, time = number(table, "energy_j"), number(table, "nearest_s")
     product = number(table, "power_stated_w") * number(table, "time_s")
@@ -81,17 +81,6 @@ def _seconds(table: pd.DataFrame) -> Breach:
         unsound = np.isfinite(product) | (number(table, "power_w") < number(table, "least_w"))
         same = (apart <= EQUAL * time) | ((apart <= NEARLY_EQUAL * time) & unsound)
         return where((time > 0) & same & ~sound, energy, time)
-
-
-def _millijoules(table: pd.DataFrame) -> Breach:
-    """A thousandth of the power is possible, the power is not; or E is 1000 × power × time."""
-    energy, power, most = (number(table, c) for c in ("energy_j", "power_w", "most_w"))
-    least = np.fmax(number(table, "least_w"), LEAST_SHARE * most)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        by_power = (power > most) & (power / 1000 <= most) & (power / 1000 >= least)
-        ratio = energy / (number(table, "power_stated_w") * number(table, "time_s")) / 1000
-        by_product = np.abs(ratio - 1) <= AGREEMENT
-    return where((np.isfinite(energy) & by_power) | by_product, energy, energy / 1000)
 
 
 PHYSICAL_RULES: tuple[Rule, ...] = (
@@ -143,14 +132,7 @@ PHYSICAL_RULES: tuple[Rule, ...] = (
         "The energy, {value:.6g} J, is numerically a time of the same row, {bound:.6g} s.",
         "Read the file's unit again: a duration was taken for an energy.",
         "METHOD §8, §9: seconds labelled joules; within 1e-6, or 0.1 % where power contradicts too",
-        ("energy_j", "nearest_s"), _seconds,
-    ),
-    Rule(
-        "millijoules_as_joules", EXCLUDE,
-        "The energy, {value:.4g} J, is impossible, and {bound:.4g} J is not: it is in mJ.",
-        "Divide by 1000 at the source; NVML's counter is in millijoules.",
-        "METHOD §8: mJ that are J; NVML, nvmlDeviceGetTotalEnergyConsumption",
-        ("energy_j",), _millijoules,
+        ("energy_j", "nearest_s"), seconds_as_joules,
     ),
 )  # fmt: skip
 #: Nobody else's machine has ceilings that were measured here.

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from observatory.audit.blocks import exact_multiples, labels
 from observatory.audit.cases import MEMORY
-from observatory.audit.claims import claims
+from observatory.audit.claims import BAND, claims
+from observatory.audit.diagnoses import UNIT_RULES, with_causes
 from observatory.audit.memory import MEMORY_RULES
 from observatory.audit.physics import PHYSICAL_RULES
 from observatory.audit.repeats import LEAST_REPEATS, REPEAT_RULES
@@ -24,6 +25,7 @@ from observatory.audit.rule import (
     Breach,
     Floats,
     Rule,
+    above,
     apply_all,
     below,
     number,
@@ -65,6 +67,17 @@ def _tokens(table: pd.DataFrame) -> Breach:
         return where(np.abs(counted - stated) > AGREEMENT * stated, counted, stated)
 
 
+def _gap(table: pd.DataFrame) -> Breach:
+    gap, made = number(table, "gap_s"), number(table, "gap_of_rate_s")
+    with np.errstate(invalid="ignore"):
+        return where((gap > BAND * made) | (gap < made / BAND), gap, made)
+
+
+def _order(table: pd.DataFrame) -> Breach:
+    value = np.where(number(table, "higher_percentile") > 0, number(table, "value"), np.nan)
+    return above(value, number(table, "higher_percentile"))
+
+
 def _parts(table: pd.DataFrame) -> Breach:
     total, whole = number(table, "parts_sum"), number(table, "parts_whole")
     complete = number(table, "parts_complete") == 1
@@ -102,6 +115,21 @@ REPORTED_ONLY: tuple[Rule, ...] = (
         ("tokens_counted", "tokens_stated"), _tokens,
     ),
     Rule(
+        "latency_rate_mismatch", WARN,
+        "{quantity} is {value:.3g} s; the batch over the output rate makes {bound:.3g} s a token.",
+        "Check the unit of the latency, and whether the rate and the batch are those of all "
+        "requests.",
+        "METHOD §1: TPOT; a factor of 10 for prefill and queues between (ours)",
+        ("gap_s", "gap_of_rate_s"), _gap, words=("quantity",),
+    ),
+    Rule(
+        "percentile_order", EXCLUDE,
+        "{quantity} is {value:.4g} s, above a higher percentile of the same row, {bound:.4g} s.",
+        "Check the units of both: no percentile lies above a higher one.",
+        "METHOD §1, §9: percentiles of one set of latencies",
+        ("higher_percentile", "value"), _order, words=("quantity",),
+    ),
+    Rule(
         "parts_do_not_sum", EXCLUDE,
         "The parts of {quantity} sum to {value:.4g}; the whole is {bound:.4g}.",
         "Check what the whole covers: a part counted twice, or one left out.",
@@ -109,7 +137,9 @@ REPORTED_ONLY: tuple[Rule, ...] = (
         ("parts_sum", "parts_whole"), _parts, words=("quantity",),
     ),
 )  # fmt: skip
-REPORTED_RULES: tuple[Rule, ...] = REPORTED_ONLY + REPEAT_RULES + PHYSICAL_RULES + MEMORY_RULES
+REPORTED_RULES: tuple[Rule, ...] = (
+    REPORTED_ONLY + REPEAT_RULES + PHYSICAL_RULES + UNIT_RULES + MEMORY_RULES
+)
 
 
 # ---------------------------------------------------------------------- reported rows
@@ -118,7 +148,7 @@ def audit_reported(table: pd.DataFrame) -> list[Finding]:
     if table.empty:
         return []
     table = table.reset_index(drop=True)
-    return apply_all(REPORTED_RULES, _beside_others(claims(table)), "reported")
+    return apply_all(REPORTED_RULES, _beside_others(with_causes(claims(table))), "reported")
 
 
 def table_of(rows: Iterable[Reported], source_key: str = "file") -> pd.DataFrame:

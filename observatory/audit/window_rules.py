@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from observatory.audit.diagnoses import MILLIJOULES
 from observatory.audit.memory import MEMORY_RULES
 from observatory.audit.physics import MEASURED_RULES, PHYSICAL_RULES
 from observatory.audit.repeats import REPEAT_RULES
@@ -222,5 +223,10 @@ WINDOW_ONLY: tuple[Rule, ...] = (
     ),
 )  # fmt: skip
 WINDOW_RULES: tuple[Rule, ...] = (
-    WINDOW_ONLY + REPEAT_RULES + PHYSICAL_RULES + MEMORY_RULES + MEASURED_RULES
+    *WINDOW_ONLY,
+    *REPEAT_RULES,
+    *PHYSICAL_RULES,
+    MILLIJOULES,
+    *MEMORY_RULES,
+    *MEASURED_RULES,
 )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from observatory.audit.blocks import exact_multiples, labels
 from observatory.audit.bounds import IDLE_TOLERANCE, PowerBounds, best_time
+from observatory.audit.diagnoses import with_causes
 from observatory.audit.repeats import LEAST_REPEATS
 from observatory.audit.rule import Floats, apply_all, number
 from observatory.audit.window_rules import WINDOW_RULES
@@ -58,12 +59,13 @@ def evidence(windows: pd.DataFrame, bounds: Bounds | None = None) -> pd.DataFram
         nearest_s=duration,
         power_w=device / duration,
         power_stated_w=number(windows, "energy_integral_j") / duration,
+        time_trusted=1.0,
     )
     table = table.assign(memory_bytes=number(windows, "peak_memory_bytes"))
     table = _beside_process(_beside_repeats(table))
-    if bounds is None:
-        return table
-    return _with_rooflines(_with_power_bounds(table, bounds), bounds)
+    if bounds is not None:
+        table = _with_rooflines(_with_power_bounds(table, bounds), bounds)
+    return with_causes(table)
 
 
 def _beside_repeats(table: pd.DataFrame) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import pytest
 
 from observatory.audit import REPORTED_RULES, audit_reported
 from observatory.audit.claims import claims
+from observatory.audit.diagnoses import UNIT_RULES
 from observatory.audit.reported import table_of
 from observatory.records import Finding, Reported
 from tests.audit.reported_rows import server
@@ -54,6 +55,28 @@ def memory(
     return [time, replace(time, quantity=quantity, value=value, unit="B", per=per)]
 
 
+#: 310.5 J in 1.2 s are 258.75 W: what an H100 may draw.
+def spent(
+    energy_j: float = 310.5, runtime_s: float = 1.2, power_w: float | None = None, **what: Any
+) -> list[Reported]:
+    """One request with its joules, and its power where that is stated."""
+    (time,) = request(runtime_s, **what)
+    rows = [time, replace(time, quantity="energy_j", value=energy_j, unit="J")]
+    if power_w is not None:
+        rows.append(replace(time, quantity="power_w", value=power_w, unit="W"))
+    return rows
+
+
+def served(factor: float, quantity: str = "itl_median_s") -> list[Reported]:
+    """A server's row with the percentiles of its gaps, one of them multiplied."""
+    rows, gaps = server(), {"itl_median_s": 0.031, "itl_p90_s": 0.035, "itl_p99_s": 0.04}
+    tpot = next(r for r in rows if r.quantity == "tpot_s")
+    return rows + [
+        replace(tpot, quantity=name, value=value * (factor if name == quantity else 1))
+        for name, value in gaps.items()
+    ]
+
+
 STEPS_1000 = {"tokens_per_s": 64 * 1000.0}
 BREAKS: list[tuple[str, str, list[Reported]]] = [
     ("zero_for_missing", "energy_j", server({"energy_j": 0.0})),
@@ -76,6 +99,20 @@ BREAKS: list[tuple[str, str, list[Reported]]] = [
     ("seconds_as_joules", "energy_per_token_j", server({"energy_per_token_j": 0.031})),
     ("seconds_as_joules", "energy_j", server({"energy_j": 0.031 * 500})),
     ("seconds_as_joules", "energy_j", server({"energy_j": 500 * 64 / 2000})),
+    ("millijoules_as_joules", "energy_j", spent(310.5e3)),
+    ("kilojoules_as_joules", "energy_j", spent(0.3105, power_w=258.7)),
+    ("watt_hours_as_joules", "energy_j", spent(310.5 / 3600, power_w=258.7)),
+    ("kilowatt_hours_as_joules", "energy_j", spent(310.5 / 3.6e6)),
+    ("batch_total_as_request", "energy_j", spent(1050.0, 1.5, batch=16.0)),
+    ("kilowatts_as_watts", "power_w", spent(power_w=0.2587)),
+    ("milliwatts_as_watts", "power_w", spent(power_w=258.7e3)),
+    ("milliseconds_as_seconds", "energy_j", spent(runtime_s=1200.0)),
+    ("time_divided_twice", "energy_j", spent(runtime_s=0.0012)),
+    ("unit_unclear", "energy_j", spent(310.5 / 3600)),  # or kJ: both give what a card may draw
+    ("latency_rate_mismatch", "itl_median_s", served(1000.0)),
+    ("latency_rate_mismatch", "tpot_s", server({"tpot_s": 31.0})),
+    ("percentile_order", "itl_median_s", served(1000.0)),
+    ("percentile_order", "itl_p90_s", served(0.1, "itl_p99_s")),
     ("memory_above_capacity", "peak_memory_bytes", memory(200e9)),
     ("memory_above_capacity", "memory_bytes", memory(90e9, "memory_bytes", "device",
                                                      device_count=2)),
@@ -180,6 +217,43 @@ def test_a_stated_technique_or_cached_prompt_is_not_held_to_the_roofline(
     assert found([replace(r, extra=extra) for r in fast]) == set()
     plain = [replace(r, extra={"technique": "plain", "cached_prompt_tokens": 0.0}) for r in fast]
     assert ("faster_than_roofline", "runtime_s") in found(plain)
+
+
+DIAGNOSES = {rule.code for rule in UNIT_RULES}
+
+
+@pytest.mark.parametrize(
+    ("rows", "named"),
+    [
+        (spent(power_w=0.2587), {("kilowatts_as_watts", "power_w")}),
+        (spent(0.3105, power_w=0.2587),
+         {("kilojoules_as_joules", "energy_j"), ("kilowatts_as_watts", "power_w")}),
+        (spent(runtime_s=0.0012), {("time_divided_twice", "energy_j")}),
+        (spent(runtime_s=0.0012, model_name="an unknown model"), {("unit_unclear", "energy_j")}),
+        (spent(4968.0, batch=16.0), {("unit_unclear", "energy_j")}),
+        (spent(power_w=0.2587, device_kind=None), {("unit_unclear", "energy_j")}),
+        (spent(2400.0, power_w=2000.0), set()),  # impossible, and no unit explains it
+        (spent(power_w=274.5), set()),
+        (spent(2 * 310.5, power_w=258.7), set()),
+        (server({"power_w": 1500.0, "energy_j": 375.0, "energy_per_token_j": 0.75}), set()),
+    ],
+)  # fmt: skip
+def test_a_cause_is_said_where_it_alone_fits(
+    rows: list[Reported], named: set[tuple[str, str]]
+) -> None:
+    assert {f for f in found(rows) if f[0] in DIAGNOSES} == named
+
+
+def test_where_several_causes_fit_all_are_named_and_none_excludes() -> None:
+    (finding,) = [f for f, _ in audit(spent(4968.0, batch=16.0)) if f.rule == "unit_unclear"]
+    assert "mJ taken for J, or the joules of a batch" in finding.sentence
+    assert finding.severity == "warn"
+
+
+def test_percentiles_in_order_and_gaps_near_the_rate_are_sound() -> None:
+    assert found(served(1.0)) == set()
+    assert found(served(0.2)) == set()  # tokens streamed several at a time
+    assert found(server({"tpot_s": 0.25})) == set()
 
 
 def test_joules_of_the_whole_node_have_no_upper_bound_from_its_cards() -> None:
