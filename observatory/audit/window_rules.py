@@ -28,13 +28,15 @@ from observatory.audit.rule import (
     where,
 )
 from observatory.quietness import SLOW_REL
-from observatory.records import Provenance
+from observatory.records import Phase, Provenance
 from observatory.runtime.plausibility import AGREEMENT
 
 LENGTH_TOLERANCE = 0.98  #: a window may fall this far short of its target by the clock's grain
 CPU_SHARE_FLOOR = 0.95  #: METHOD §3.14
 TEMPERATURE_DRIFT_C = 10.0  #: METHOD §3.9
 EDGE_BOUND = 0.05  #: METHOD §3, the quick profile's
+#: Their length is not made for joules: an anchor shows drift of time, an idle window watts.
+SHORT_BY_DESIGN = (Phase.IDLE, Phase.ANCHOR)
 ENERGY_PARTS = ("energy_device_j", "energy_cpu_j", "energy_dram_j", "energy_idle_devices_j")
 #: Clock reasons of a device that runs at its power limit, which is where a loaded one belongs.
 POWER_CAPS = {"sw_power_cap"}
@@ -107,8 +109,9 @@ def _disagreement(table: pd.DataFrame) -> Breach:
 
 
 def _edges(table: pd.DataFrame) -> Breach:
-    measured = (table["energy_provenance"] == Provenance.MEASURED).to_numpy()
-    return above(np.where(measured, number(table, "energy_edge_bound_rel"), np.nan), EDGE_BOUND)
+    measured = table["energy_provenance"] == Provenance.MEASURED
+    judged = (measured & ~table["phase"].isin(SHORT_BY_DESIGN)).to_numpy()
+    return above(np.where(judged, number(table, "energy_edge_bound_rel"), np.nan), EDGE_BOUND)
 
 
 WINDOW_ONLY: tuple[Rule, ...] = (
@@ -218,8 +221,9 @@ WINDOW_ONLY: tuple[Rule, ...] = (
         "The sensor's tick leaves {value:.1%} of the energy unsure at the window's edges "
         "(bound {bound:.0%}).",
         "Measure longer windows.",
-        "METHOD §3, §3.4; measured energy only: an estimate is not sharper in a longer window",
-        ("energy_edge_bound_rel", "energy_provenance"), _edges,
+        "METHOD §3, §3.4; measured energy only: an estimate is not sharper in a longer window; "
+        "anchors and idle windows are short by design and are not judged",
+        ("energy_edge_bound_rel", "energy_provenance", "phase"), _edges, version=2,
     ),
 )  # fmt: skip
 WINDOW_RULES: tuple[Rule, ...] = (
