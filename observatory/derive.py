@@ -19,10 +19,12 @@ from sqlalchemy import Connection, Engine, select
 
 from observatory import audit
 from observatory.audit.bounds import StoreBounds
+from observatory.audit.evidence import run_facts
+from observatory.audit.joules import PARTS
 from observatory.audit.levels import judged
-from observatory.audit.marking import GROUP, mark_excluded
+from observatory.audit.marking import GROUP, mark_excluded, process_of
 from observatory.ceilings import Ceilings
-from observatory.fitting import DEFAULT_RECIPE, fit_all, only, process_of
+from observatory.fitting import DEFAULT_RECIPE, fit_all, only
 from observatory.records import Finding
 from observatory.statistics import between_process_spread, mad, median, process_interval
 from observatory.store import reader, schema, writer
@@ -69,7 +71,7 @@ def audited_windows(
     """Windows with the column `excluded` and the level of their point, and the findings."""
     rows = reader.windows(connection, configurations=configurations)
     findings = audit.audit_windows(rows, StoreBounds(connection, roofline))
-    return judged(mark_excluded(rows, findings), findings), findings
+    return judged(mark_excluded(rows, findings), findings, run_facts(connection)), findings
 
 
 def asked_recipes(
@@ -164,9 +166,10 @@ def _times(used: pd.DataFrame) -> dict[str, Any]:
 
 
 def _joules(used: pd.DataFrame) -> dict[str, Any]:
-    """Energy of one iteration. Windows without a reading are left out; without any, the reason."""
-    parts = used[["energy_device_j", "energy_cpu_j", "energy_dram_j"]]
-    have = parts.notna().any(axis=1)
+    """Energy of one iteration. Windows without a reading are left out, and those whose joules are
+    of another kind than the point's (`audit.joules`); without any, the reason."""
+    parts = used[PARTS]
+    have = parts.notna().any(axis=1) & ~used["energy_left_out"]
     empty: dict[str, Any] = {
         "energy_j": None, "energy_low_j": None, "energy_high_j": None, "energy_device_j": None,
         "energy_host_j": None, "energy_idle_devices_j": None, "energy_per_token_j": None,

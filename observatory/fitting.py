@@ -2,7 +2,8 @@
 
 Windows come audited, with the column `excluded` (`audit.marking`). Every quantity that adds up over
 prefill and steps follows the same model: seconds, and joules by component (METHOD §3.6). Joules
-take only recipes whose parameters cannot be negative.
+take only recipes whose parameters cannot be negative, and windows of one boundary, method and
+provenance (`audit.joules`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from observatory.audit.marking import GROUP
+from observatory.audit import joules
+from observatory.audit.marking import GROUP, process_of
 from observatory.errors import InputError
 from observatory.runtime.fit import Fit, HeldOutErrors, Observation, fit, heldout_errors
 from observatory.runtime.terms import Experts
@@ -117,20 +119,46 @@ def fit_group(
     may go below zero; UnknownNameError for an unknown recipe.
     """
     column, device_s = QUANTITIES.get(quantity, quantity), None
-    points = observations(group, "fit", column)
-    joules = quantity != "runtime_s"
-    if joules:
+    first, of_energy = group.iloc[0], quantity != "runtime_s"
+    if of_energy:
         check_non_negative(recipe)
+        group = of_one_kind(group)
+    points = observations(group, "fit", column)
+    if of_energy:
         seen = group[group[column].astype(float) > 0]
         device_s = sum(point.runtime_s for point in observations(seen, "fit"))
     fitted = fit(points, recipe, experts=experts, device_s=device_s)
     held = pool_processes(observations(group, "heldout", column))
-    facts = {name: only(seen[name]) for name in ENERGY_FACTS} if joules else {}
-    first = group.iloc[0]
+    facts = {name: only(seen[name]) for name in ENERGY_FACTS} if of_energy else {}
     return Fitted(
         str(first["configuration_key"]), str(first["environment_key"]), quantity, fitted, len(held),
         heldout_errors(fitted, held) if held else None, process_spread(points), **facts,
     )  # fmt: skip
+
+
+def of_one_kind(group: pd.DataFrame) -> pd.DataFrame:
+    """The windows of a configuration from which its joules are fitted, all of one kind.
+
+    The preferred kind (`audit.joules`), unless it has too few points for any component and another
+    has enough: a few readings do not take away the estimate that stood before. No rows where no
+    window has joules.
+    """
+    kinds = list(joules.each_kind(group[group["phase"].isin(FIT_PHASES)]))
+    if not kinds:
+        return group.iloc[:0]
+    if len(kinds) == 1:
+        return kinds[0]
+    return next((rows for rows in kinds if _can_be_fitted(rows)), kinds[0])
+
+
+def _can_be_fitted(rows: pd.DataFrame) -> bool:
+    for column in joules.PARTS:
+        try:
+            fit(observations(rows, "fit", column), DEFAULT_RECIPE)
+        except InputError:
+            continue
+        return True
+    return False
 
 
 def check_non_negative(recipe: str) -> None:
@@ -199,11 +227,6 @@ def process_spread(points: Sequence[Observation]) -> float | None:
 
 def _none_if_nan(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def process_of(rows: pd.DataFrame) -> pd.Series[str]:
-    """A label for each window's process: run, repeat and process."""
-    return rows["run_id"] + "/" + rows["process_index"].astype(str) + "/" + rows["process_id"]
 
 
 def only(values: pd.Series[str]) -> str | None:

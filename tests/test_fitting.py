@@ -95,3 +95,36 @@ def test_what_is_missing_is_left_out() -> None:
     assert not list(fit_all(pd.DataFrame()))
     decode_only = windows(lambda _: 0.01)
     assert not list(fit_all(decode_only[decode_only["phase"] == "decode"]))
+
+
+def of_two_sensors(rows: pd.DataFrame) -> pd.DataFrame:
+    """The same points seen again by a sensor of the whole host, which reads twice the joules."""
+    device = rows.assign(energy_boundary="device", energy_method="nvml_counter",
+                         energy_provenance="measured")  # fmt: skip
+    host = device.assign(energy_boundary="host", energy_method="nvml_counter+rapl",
+                         energy_device_j=2 * rows["energy_device_j"], process_index=1,
+                         process_id="q")  # fmt: skip
+    return pd.concat([device, host], ignore_index=True)
+
+
+def test_joules_are_fitted_from_one_boundary_and_provenance() -> None:
+    rows = windows(lambda _: 0.01)
+    both = of_two_sensors(rows)
+    made = fit_group(both, "energy_device_j")
+    assert (made.energy_boundary, made.energy_method) == ("host", "nvml_counter+rapl")
+    assert made.fit.b0_s == pytest.approx(200 * fit_group(rows).fit.b0_s)
+    most = fit_group(both.drop(both.index[-1]), "energy_device_j")
+    assert most.energy_boundary == "device"
+    assert most.fit.b0_s == pytest.approx(100 * fit_group(rows).fit.b0_s)
+    guess = both.assign(energy_provenance=both["energy_boundary"].map(
+        {"device": "measured", "host": "estimated"}))  # fmt: skip
+    assert fit_group(guess, "energy_device_j").energy_provenance == "measured"
+
+
+def test_a_few_readings_do_not_take_away_the_fit_of_the_estimate() -> None:
+    rows = windows(lambda _: 0.01).assign(
+        energy_boundary="host", energy_method="codecarbon", energy_provenance="estimated"
+    )
+    few = rows[:2].assign(energy_method="rapl", energy_provenance="measured")
+    made = fit_group(pd.concat([rows, few], ignore_index=True), "energy_device_j")
+    assert made.energy_provenance == "estimated"

@@ -53,12 +53,14 @@ class Multiple:
 
 
 def exact_multiples(
-    values: Floats, blocks: Sequence[str], keys: Sequence[object]
+    values: Floats, blocks: Sequence[str], keys: Sequence[object], same_points: bool = False
 ) -> list[Multiple]:
     """Blocks of one quantity that are a multiple of another block; a factor of 1 is a copy.
 
     `blocks` names the series of each value (model, device, run …), `keys` its point inside the
-    series (the workload); points with a missing or non-positive value are not looked at.
+    series (the workload); points with a missing or non-positive value are not looked at. With
+    `same_points` only values of one key are compared: among repeats of one workload, which differ
+    by little, ratios of any two coincide now and then.
     """
     usable = np.isfinite(values) & (values > 0)
     if usable.sum() < 2 * LEAST_VALUES:
@@ -70,6 +72,8 @@ def exact_multiples(
     grouped = table.groupby("block", sort=False, observed=True)["value"]
     steps = {str(name): resolution(block.to_numpy(dtype=float)) for name, block in grouped}
     found = list(_aligned(table, steps))
+    if same_points:
+        return found
     taken = {row for multiple in found for row in multiple.rows}
     exact = [name for name, step in steps.items() if step == 0]
     free = table[table["block"].isin(exact).to_numpy()]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from observatory.audit.rule import WARN, Rule, apply_all, below, limit, number
+from observatory.audit.joules import PARTS, kind_of
+from observatory.audit.marking import process_of
+from observatory.audit.rule import WARN, Rule, above, apply_all, below, limit, number
 from observatory.records import Finding, Phase
 
 MOST_CV = 0.05  #: METHOD §3.9
@@ -26,16 +28,25 @@ CELL_RULES: tuple[Rule, ...] = (
         "The joules of one iteration vary by {value:.1%} over {windows} windows of {processes} "
         "process(es) (coefficient of variation; bound {bound:.0%}).",
         "Measure longer windows; let the device reach a steady temperature first.",
-        "METHOD §3.9; measured energy only",
+        "METHOD §3.9; measured energy of one boundary and method only",
         ("energy_cv",), limit("energy_cv", MOST_CV), words=("windows", "processes"),
+    ),
+    Rule(
+        "mixed_boundary", WARN,
+        "The joules of {value:.0f} of {windows} windows ({others}) have another boundary, method "
+        "or provenance than those of their point: they are left out of its energy.",
+        "Read what the energy columns cover; measure with one sensor what is to be pooled.",
+        "METHOD §1: a device's joules and a host's are different quantities, a guess is no reading",
+        ("energy_left_out",), lambda t: above(number(t, "energy_left_out"), 0.0),
+        words=("windows", "others"),
     ),
     Rule(
         "anchor_drift", WARN,
         "The anchor took {change:+.1%} at the end of the run, against its start "
         "(bound {bound:.0%}).",
         "The machine changed while it measured: repeat the run, or compare inside it with care.",
-        "METHOD §3.11; paired within each process, median over processes",
-        ("drift", "change"), limit("drift", MOST_DRIFT), words=("change",),
+        "METHOD §3.11; paired within each process, the largest over processes",
+        ("drift", "change"), limit("drift", MOST_DRIFT), words=("change",), version=2,
     ),
     Rule(
         "level_not_met", WARN,
@@ -50,7 +61,7 @@ CELL_RULES: tuple[Rule, ...] = (
 
 
 def audit_cells(windows: pd.DataFrame) -> list[Finding]:
-    """Findings on cells, from windows with a column `excluded` (see `marking`)."""
+    """Findings on cells, from windows with the columns that `marking.mark_excluded` adds."""
     if windows.empty:
         return []
     used = windows[~windows["excluded"]]
@@ -60,16 +71,18 @@ def audit_cells(windows: pd.DataFrame) -> list[Finding]:
 
 
 def _spreads(used: pd.DataFrame) -> pd.DataFrame:
-    """CV of seconds and joules of one iteration for each cell; NaN below three windows."""
-    parts = used[["energy_device_j", "energy_cpu_j", "energy_dram_j"]].astype(float)
-    measured = (used["energy_provenance"] == "measured").to_numpy()
-    joules = np.where(measured, parts.sum(axis=1, min_count=1), np.nan)
+    """CV of seconds and joules of one iteration for each cell, NaN below three windows; and how
+    many of its windows have joules that do not count in their point, and of what kinds."""
+    other = used["energy_left_out"].astype(bool)
+    measured = ((used["energy_provenance"] == "measured") & ~other).to_numpy()
+    joules = np.where(measured, used[PARTS].astype(float).sum(axis=1, min_count=1), np.nan)
     table = pd.DataFrame({
         "cell": used["cell_id"],
         "seconds": used["duration_s"] / used["iterations"],
         "joules": joules / used["iterations"],
-        "process": used["process_index"].astype(str) + "/" + used["process_id"],
+        "process": process_of(used),
         "idle": used["phase"] == Phase.IDLE,
+        "other": other,
     })  # fmt: skip
     groups = table.groupby("cell")
     count = groups[["seconds", "joules"]].count()
@@ -81,7 +94,14 @@ def _spreads(used: pd.DataFrame) -> pd.DataFrame:
         "energy_cv": cv["joules"],
         "windows": groups.size(),
         "processes": groups["process"].nunique(),
-    })  # fmt: skip
+        "energy_left_out": groups["other"].sum(),
+    }).join(_kinds(used[other]))  # fmt: skip
+
+
+def _kinds(windows: pd.DataFrame) -> pd.Series[str]:
+    """`others`: the kinds of joules of these windows, by cell."""
+    kinds = kind_of(windows).groupby(windows["cell_id"])
+    return kinds.agg(lambda found: "; ".join(sorted(set(found)))).rename("others")
 
 
 def anchor_changes(used: pd.DataFrame) -> pd.Series[float]:
@@ -106,8 +126,11 @@ def anchor_changes(used: pd.DataFrame) -> pd.Series[float]:
 
 
 def _drifts(used: pd.DataFrame) -> pd.DataFrame:
-    """Change of the anchor from its first cell to its last in a run, on the last cell's row."""
-    change = anchor_changes(used).groupby(level="cell").median()
+    """Change of the anchor from its first cell to its last in that process of a run where it was
+    largest, on the last cell's row. One process that drifted is not hidden by those that stood."""
+    changes = anchor_changes(used)
+    largest = changes.iloc[np.argsort(-changes.abs().to_numpy(), kind="stable")]
+    change = largest.groupby(level="cell").first()
     return pd.DataFrame({"change": change, "drift": change.abs()})
 
 

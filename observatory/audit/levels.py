@@ -1,8 +1,11 @@
 """Which protocol level a point met, whatever level its runs asked for (METHOD §3).
 
 `publishable` is a label that readers trust: a point carries it only where its windows show all that
-the level asks for. One that does not is labelled with the level that it did meet, and the reason.
-`quick` asks for nothing that a stored window could lack.
+the level asks for. One that does not is labelled with the level that it did meet, and the reason;
+what is not known (the tick of a sensor, a target length) is not met. `quick` asks for nothing that
+a stored window could lack. Beside the reason stand words of caution that cost no label: energy that
+is estimated or absent, windows and joules that were left out. Where every window of a point was
+disturbed the words stand at any level, and the point is `quick`.
 """
 
 from __future__ import annotations
@@ -14,33 +17,39 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from observatory.audit.cells import MOST_DRIFT, anchor_changes
-from observatory.audit.marking import GROUP
+from observatory.audit.cells import MOST_DRIFT
+from observatory.audit.evidence import Evidence, RunFacts
+from observatory.audit.joules import PARTS, kind_of
+from observatory.audit.marking import GROUP, process_of
+from observatory.audit.window_rules import LENGTH_TOLERANCE, TEMPERATURE_DRIFT_C
 from observatory.records import Finding, Phase, Provenance
 from observatory.statistics import process_interval
 
 JUDGED = (Phase.PREFILL, Phase.DECODE, Phase.E2E, Phase.SERVING)
-STACK = ["run_id", "configuration_key"]
-ENERGY = ("energy_device_j", "energy_cpu_j", "energy_dram_j")
+TEMPERATURES = ["temperature_start_c", "temperature_end_c"]
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """What a level asks of a point. Window length is asked of each window when it is measured."""
+    """What a level asks of a point, in the words of METHOD §3."""
 
     name: str
     processes: int  #: fresh processes, at least
     windows: int  #: in each of them, at least
+    idle_s: float  #: of each idle baseline: on the empty machine, and with the model loaded
+    energy_window_s: float  #: of a window with measured joules, at least
+    energy_ticks: float  #: and so many ticks of the sensor's counter
+    time_window_s: float  #: of a window without
     half_width_rel: float | None  #: of the 95 % interval of runtime, and of measured joules
     over_processes: bool = False  #: that interval is of processes × windows, else of each process
-    faultless: bool = False  #: stable anchors, no finding of FAULTS, joules in every window
+    faultless: bool = False  #: stable anchors and heat, no finding of FAULTS, joules in each window
 
 
 #: METHOD §3, lowest first.
 LEVELS: tuple[Level, ...] = (
-    Level("quick", 1, 1, None),
-    Level("standard", 1, 3, 0.05),
-    Level("publishable", 3, 3, 0.02, over_processes=True, faultless=True),
+    Level("quick", 1, 1, 2.0, 0.0, 20, 0.3, None),
+    Level("standard", 1, 3, 10.0, 10.0, 100, 1.0, 0.05),
+    Level("publishable", 3, 3, 30.0, 20.0, 200, 2.0, 0.02, over_processes=True, faultless=True),
 )
 RANK = {level.name: rank for rank, level in enumerate(LEVELS)}
 #: Findings on a used window that a publishable point cannot have, and the words for them.
@@ -53,44 +62,32 @@ FAULTS: dict[str, str] = {
     "temperature_drift": "in a drift of temperature",
     "warm_up_not_stable": "after an unstable warm-up",
     "sensor_disagreement": "with counter and power integral apart",
+    "counter_not_monotone": "with an energy counter that went backwards",
     "edge_bound": "too short for the sensor's tick",
     "device_clock_disagrees": "with device and wall clock apart",
+    "copied_block": "with the very times of other windows",
 }
+DISTURBED = "every window "  #: how the words on a point begin that has no undisturbed window
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What is known beside the windows of a point."""
-
-    faults: Mapping[int, Sequence[str]]  #: window id -> rules of FAULTS that it broke
-    drifts: pd.Series[float]  #: change of the anchor, by run and configuration
-    measuring: pd.MultiIndex  #: (run, configuration) in which some window has measured joules
-
-    @classmethod
-    def of(cls, windows: pd.DataFrame, findings: Sequence[Finding]) -> Evidence:
-        """From marked windows and the findings on them."""
-        faults: dict[int, list[str]] = {}
-        for finding in findings:
-            if finding.subject == "window" and finding.rule in FAULTS:
-                faults.setdefault(finding.subject_id, []).append(finding.rule)
-        changes = anchor_changes(windows[~windows["excluded"]]).abs()
-        measured = windows["energy_provenance"] == Provenance.MEASURED
-        return cls(
-            faults, changes.groupby(level=STACK).median(),
-            pd.MultiIndex.from_frame(windows.loc[measured, STACK].drop_duplicates()),
-        )  # fmt: skip
+def is_disturbed(reason: str | None) -> bool:
+    """Whether a `profile_reason` says that every window of the point was disturbed."""
+    return reason is not None and DISTURBED in reason
 
 
-def judged(windows: pd.DataFrame, findings: Sequence[Finding]) -> pd.DataFrame:
+def judged(
+    windows: pd.DataFrame, findings: Sequence[Finding], runs: Mapping[str, RunFacts]
+) -> pd.DataFrame:
     """The windows with the columns `level` and `level_reason` of their point, and the places of
     what their run asked for and of what the point met among LEVELS (`asked_rank`, `level_rank`).
 
-    `windows` are marked (`marking.mark_excluded`); `level_reason` is None where the level asked for
-    was met. Points without work (idle, anchor) carry the lowest level that was asked.
+    `windows` are marked (`marking.mark_excluded`), `runs` as `evidence.run_facts` gives them;
+    `level_reason` is None where the level asked for was met and there is no word of caution. Points
+    without work (idle, anchor) carry the lowest level that was asked.
     """
     if windows.empty:
         return windows.assign(level=None, level_reason=None, asked_rank=None, level_rank=None)
-    evidence = Evidence.of(windows, findings)
+    evidence = Evidence.of(windows, findings, runs)
     ranks = windows["profile"].map(RANK).fillna(0.0).astype(float)
     groups = windows.groupby(GROUP, dropna=False, sort=False)
     lowest, highest = (
@@ -104,14 +101,19 @@ def judged(windows: pd.DataFrame, findings: Sequence[Finding]) -> pd.DataFrame:
     reason = np.full(len(windows), None, dtype=object)
     pooled = (work & (highest > lowest)).to_numpy()
     reason[pooled] = [f"pooled with windows of a `{name}` run" for name in level[pooled]]
-    asking = (work & (lowest > 0)).to_numpy()  # the lowest level asks for nothing
+    poor = windows["id"].isin(evidence.avoided) | windows["energy_left_out"]
+    # the lowest level asks for nothing: its points are looked at where there is something to say
+    asking = (work & ((lowest > 0) | (poor & lowest.notna()))).to_numpy()
     for places in groups.indices.values():
-        if asking[places[0]]:
-            group = windows.iloc[places]
-            used = group[~group["excluded"]]
-            met, why = level_of(used, int(lowest.iloc[places[0]]), evidence)
-            level[places] = met
-            reason[places] = reason[places[0]] or why
+        if not asking[places].any():
+            continue
+        group = windows.iloc[places]
+        used = group[~group["excluded"]]
+        met, why = level_of(used, int(lowest.iloc[places[0]]), evidence)
+        said = [reason[places[0]] or why]
+        said += [words for words in _caution(group, used, RANK[met], evidence) if words != why]
+        level[places] = met
+        reason[places] = "; ".join(words for words in said if words) or None
     met_rank = pd.Series(level, index=windows.index).map(RANK).astype(float)
     # a point without work is not held to a level
     return windows.assign(
@@ -124,7 +126,9 @@ def level_of(used: pd.DataFrame, asked: int, evidence: Evidence) -> tuple[str, s
     """(level met, why not the one of rank `asked`) of the used windows of one point."""
     first: str | None = None
     for level in reversed(LEVELS[: asked + 1]):
-        asks = reversed(LEVELS[: RANK[level.name] + 1])  # a level asks what the lower ones do, too
+        if level is LEVELS[0]:
+            break  # it asks for nothing that a window could lack
+        asks = reversed(LEVELS[1 : RANK[level.name] + 1])  # a level asks what the lower ones do
         reason = next((r for one in asks for r in _lacks(one, used, evidence)), None)
         if reason is None:
             return level.name, first
@@ -134,17 +138,54 @@ def level_of(used: pd.DataFrame, asked: int, evidence: Evidence) -> tuple[str, s
 
 def _lacks(level: Level, used: pd.DataFrame, evidence: Evidence) -> Iterator[str]:
     """What a point lacks of a level, one sentence part each; nothing where it has all."""
-    who = used["run_id"] + "/" + used["process_index"].astype(str) + "/" + used["process_id"]
+    who = process_of(used)
     sizes = used.groupby(who).size()
     if len(sizes) < level.processes:
         yield f"{len(sizes)} of {level.processes} processes"
     if sizes.min() < level.windows:
         yield f"{sizes.min()} of {level.windows} windows in a process"
+    yield from _disturbed(used, evidence)
+    yield from _too_short(level, used, evidence)
+    for idle_s, where in zip(
+        evidence.idle_s(used), ("before a model was loaded", "with the model loaded"), strict=True
+    ):
+        if idle_s < LENGTH_TOLERANCE * level.idle_s:
+            yield f"no idle baseline of {level.idle_s:g} s {where}"
     if level.half_width_rel is not None:
         yield from _too_wide(level.half_width_rel, level.over_processes, used, who)
     if level.faultless:
         yield from _faulty(used, evidence)
-        yield from _drifted(used, evidence.drifts)
+        yield from _heated(used, who)
+        yield from _drifted(used, evidence)
+
+
+def _disturbed(used: pd.DataFrame, evidence: Evidence) -> Iterator[str]:
+    """What disturbed every window of a point: it has them because it has no better ones."""
+    found = [evidence.avoided.get(int(i), ()) for i in used["id"]]
+    if found and all(found):
+        rules = sorted({rule for broken in found for rule in broken})
+        yield DISTURBED + " or ".join(FAULTS.get(rule, rule) for rule in rules)
+
+
+def _too_short(level: Level, used: pd.DataFrame, evidence: Evidence) -> Iterator[str]:
+    """Windows shorter than the level asks, or of which that cannot be told."""
+    measured, tick_s = _measured(used), evidence.ticks_s(used)
+    unknown = int((measured & tick_s.isna()).sum())
+    if unknown:
+        yield f"{unknown} of {len(used)} windows with joules of a sensor whose tick is not known"
+    untold = int(used["window_target_s"].isna().sum())
+    if untold:
+        yield f"{untold} of {len(used)} windows without a target length"
+    by_ticks = (level.energy_ticks * tick_s).clip(lower=level.energy_window_s)
+    least_s = by_ticks.where(measured, level.time_window_s).clip(lower=level.time_window_s)
+    short = used["duration_s"] < LENGTH_TOLERANCE * least_s
+    if short.any():
+        yield f"{short.sum()} of {len(used)} windows shorter than {least_s[short].max():.3g} s"
+
+
+def _measured(used: pd.DataFrame) -> pd.Series[bool]:
+    """Windows with joules that were read from a sensor."""
+    return (used["energy_provenance"] == Provenance.MEASURED) & used[PARTS].notna().any(axis=1)
 
 
 def _too_wide(
@@ -152,9 +193,9 @@ def _too_wide(
 ) -> Iterator[str]:
     """Intervals wider than the level allows. Within each process where one process would do: more
     of them make the interval of the summary honest, and must not cost the label."""
-    joules = used[list(ENERGY)].astype(float).sum(axis=1, min_count=1)
-    measured = (used["energy_provenance"] == Provenance.MEASURED) & joules.notna()
-    for name, values in (("runtime", used["duration_s"]), ("energy", joules.where(measured))):
+    joules = used[PARTS].astype(float).sum(axis=1, min_count=1)
+    counted = _measured(used) & ~used["energy_left_out"]
+    for name, values in (("runtime", used["duration_s"]), ("energy", joules.where(counted))):
         each = (values.astype(float) / used["iterations"]).dropna()
         if each.empty:
             continue
@@ -171,19 +212,57 @@ def _too_wide(
 
 
 def _faulty(used: pd.DataFrame, evidence: Evidence) -> Iterator[str]:
-    counts = Counter(rule for i in used["id"] for rule in evidence.faults.get(int(i), ()))
-    for rule, count in sorted(counts.items()):
-        yield f"{count} of {len(used)} windows {FAULTS[rule]}"
-    due = pd.MultiIndex.from_frame(used[STACK]).isin(evidence.measuring)
-    missing = int((due & (used["energy_provenance"] != Provenance.MEASURED)).sum())
+    counts = Counter(rule for i in used["id"] for rule in evidence.rules.get(int(i), ()))
+    for rule in sorted(counts.keys() & FAULTS.keys()):
+        yield f"{counts[rule]} of {len(used)} windows {FAULTS[rule]}"
+    missing = evidence.without_joules(used)
     if missing:
-        yield f"{missing} of {len(used)} windows without joules"
+        yield f"{missing} of {len(used)} windows without joules of the point's kind"
 
 
-def _drifted(used: pd.DataFrame, drifts: pd.Series[float]) -> Iterator[str]:
-    pairs = used[STACK].drop_duplicates()
-    found = drifts.reindex(pd.MultiIndex.from_frame(pairs))
+def _heated(used: pd.DataFrame, who: pd.Series[str]) -> Iterator[str]:
+    """A device that came to no steady temperature: the bound of one window (METHOD §3.9) holds over
+    all of a process. Their rises are not added up: a card cools by some degrees in each pause."""
+    start_c, end_c = (used[name].astype(float) for name in TEMPERATURES)
+    ends = pd.concat([start_c, end_c]).groupby(pd.concat([who, who]).to_numpy())
+    moved_c = (ends.max() - ends.min()).max()
+    if moved_c > TEMPERATURE_DRIFT_C:
+        yield (
+            f"the temperature moved by {moved_c:.1f} °C over the windows of a process, above "
+            f"{TEMPERATURE_DRIFT_C:.0f} °C"
+        )
+
+
+def _drifted(used: pd.DataFrame, evidence: Evidence) -> Iterator[str]:
+    found = evidence.drift(used)
     if found.isna().any():
-        yield "a run without an anchor at both ends"
-    elif found.max() > MOST_DRIFT:
+        yield f"{found.isna().sum()} of {len(found)} processes without an anchor at both ends"
+    if found.max() > MOST_DRIFT:
         yield f"the anchor drifted by {found.max():.1%}, above {MOST_DRIFT:.0%}"
+
+
+def _caution(
+    group: pd.DataFrame, used: pd.DataFrame, met: int, evidence: Evidence
+) -> Iterator[str]:
+    """What a reader of the point must know whatever its level; above the lowest level, which claims
+    little, also whether its joules were read, and what was left out on the way."""
+    yield from _disturbed(used, evidence)
+    other = used[used["energy_left_out"].astype(bool)]
+    if len(other):
+        kinds = "; ".join(sorted(set(kind_of(other))))
+        yield f"the joules of {len(other)} of {len(used)} windows are left out ({kinds})"
+    if met == 0:
+        return
+    counted = used[used[PARTS].notna().any(axis=1) & ~used["energy_left_out"].astype(bool)]
+    if counted.empty:
+        yield "energy is absent"
+    elif not (counted["energy_provenance"] == Provenance.MEASURED).any():
+        methods = ", ".join(sorted(set(counted["energy_method"].dropna())))
+        yield f"energy is estimated ({methods or 'by no method that is told'})"
+    gone = group[group["excluded"]]
+    if len(gone):
+        broken = (
+            evidence.excluding.get(int(i)) or evidence.avoided.get(int(i), ()) for i in gone["id"]
+        )
+        rules = ", ".join(sorted({rule for found in broken for rule in found}))
+        yield f"{len(gone)} of {len(group)} windows left out ({rules})"

@@ -69,10 +69,11 @@ def evidence(windows: pd.DataFrame, bounds: Bounds | None = None) -> pd.DataFram
 
 
 def _beside_repeats(table: pd.DataFrame) -> pd.DataFrame:
-    """`repeats`, `repeats_median` of the energy in a cell; `factor` of a run's times to another's.
+    """`repeats`, `repeats_median` of the energy in a cell; `factor` of a run's times to another's,
+    and of a process's to those of another process of the run.
 
     Runs are compared inside one configuration on one machine, so that findings on a configuration
-    depend on its own facts alone.
+    depend on its own facts alone; processes inside one point.
     """
     energy = table["energy_j"].groupby(table["cell_id"])
     repeats = energy.transform("count")
@@ -86,6 +87,17 @@ def _beside_repeats(table: pd.DataFrame) -> pd.DataFrame:
             seconds = table["time_s"].to_numpy(dtype=float)[places]
             found = exact_multiples(seconds, [f"run {run}" for run in runs], keys)
             factor[places], multiple_of[places] = labels(found, len(places))
+    of_a_run = ["run_id", *STACK, *POINT]
+    for places in table.groupby(of_a_run, dropna=False, sort=False).indices.values():
+        processes = table["process_index"].to_numpy()[places]
+        if len(places) >= 2 * LEAST_REPEATS and (processes != processes[0]).any():
+            seconds = table["time_s"].to_numpy(dtype=float)[places]
+            names = [f"process {process}" for process in processes]
+            index = table["window_index"].iloc[places].tolist()
+            found = exact_multiples(seconds, names, index, same_points=True)
+            made = np.array([place for multiple in found for place in multiple.rows], dtype=int)
+            of_process, told = labels(found, len(places))
+            factor[places[made]], multiple_of[places[made]] = of_process[made], told[made]
     return table.assign(
         quantity=np.where(np.isfinite(factor), "duration_s", "energy"), value=table["energy_j"],
         repeats=repeats, repeats_median=middle, factor=factor, multiple_of=multiple_of,

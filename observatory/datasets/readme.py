@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from observatory import __version__
+from observatory.audit.levels import is_disturbed
 from observatory.derive import plain_rows
 from observatory.records import CellStatus, RunStatus
 from observatory.units import show, show_interval
@@ -98,7 +99,9 @@ def _levels(summary: pd.DataFrame) -> str:
     said = ", ".join(f"{n} {level}" for level, n in counts.items())
     lines = [f"Protocol level that the points met: {said}."]
     why = summary["profile_reason"].dropna().value_counts().sort_index()
-    lines += [f"* {n} below the level asked for: {reason}" for reason, n in why.items()]
+    if len(why):
+        lines += ["Why some are below the level asked for, or what to know of them:", ""]
+    lines += [f"* {n}: {reason}" for reason, n in why.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -166,11 +169,15 @@ def _points(summary: pd.DataFrame) -> str:
             row["model"], _stack(row), row["phase"],
             f"{tokens or 0:g}", f"{row['output_tokens'] or 0:g}", f"{row['batch']:g}", time, rate,
             show(row["energy_per_token_j"], "energy_j"), show(row["power_w"], "power_w"),
-            row["profile"],
+            row["profile"] + (" †" if is_disturbed(row["profile_reason"]) else ""),
         )  # fmt: skip
         lines.append("| " + " | ".join(str(cell).replace("|", "/") for cell in cells) + " |")
     lines += ["", "Time is that of one iteration: a prefill, or a stretch of decode steps; J/token "
               "is for each prompt token of prefill and each output token of decode."]  # fmt: skip
+    if any(is_disturbed(row["profile_reason"]) for row in rows):
+        lines += ["", "† Every window of the point was disturbed, such as by a neighbour on the "
+                  "same machine; `profile_reason` in `summary.csv` says by what. There are no "
+                  "better ones: read it as a bound, and measure it again."]  # fmt: skip
     return "\n".join(lines) + "\n"
 
 

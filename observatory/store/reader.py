@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -61,6 +61,25 @@ def windows(
     if configurations is not None:
         query = query.where(c.c.configuration_key.in_(configurations))
     return frame(connection, query)
+
+
+def empty_idles(connection: Connection | Engine) -> pd.DataFrame:
+    """Idle windows before any model was loaded (`run_id`, `duration_s`, `flags`), by run."""
+    w, c = schema.window, schema.cell
+    query = (
+        select(c.c.run_id, w.c.duration_s, w.c.flags)
+        .join(c, w.c.cell_id == c.c.id)
+        .where(c.c.phase == "idle", w.c.process_id == "")
+        .order_by(c.c.run_id, w.c.id)
+    )
+    return frame(connection, query)
+
+
+def run_notes(connection: Connection) -> dict[str, Mapping[str, Any]]:
+    """Run -> what was noted of it (sensor, planner, what was loaded)."""
+    r = schema.run
+    rows = connection.execute(select(r.c.id, r.c.notes).order_by(r.c.id))
+    return {str(run): notes for run, notes in rows}
 
 
 def reported(

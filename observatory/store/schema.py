@@ -312,7 +312,7 @@ summary = Table(
     _text("role", "`fit` or `heldout`: the part it plays in the fit.", False),
     _text("provenance", "`measured`.", False),
     _text("profile", "Protocol level that the point met; never above the lowest asked.", False),
-    _text("profile_reason", "Why it is not the level asked for; NULL where that was met."),
+    _text("profile_reason", "Why it is not the level asked for, and what else to know; or NULL."),
     _int("n_runs", "Runs.", False),
     _int("n_processes", "Processes.", False),
     _int("n_windows", "Windows used.", False),

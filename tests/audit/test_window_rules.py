@@ -28,6 +28,7 @@ SOUND: dict[str, Any] = {
     "window_target_s": 10.0, "tokens": 8 * 2048 * 40, "failed_iterations": 0,
     "energy_device_j": 12_000.0, "energy_cpu_j": np.nan, "energy_dram_j": np.nan,
     "energy_idle_devices_j": np.nan, "energy_integral_j": 11_900.0, "energy_provenance": "measured",
+    "energy_method": "nvml_counter", "energy_boundary": "device",
     "energy_edge_bound_rel": 0.002, "cpu_share": np.nan, "temperature_start_c": 60.0,
     "temperature_end_c": 64.0, "throttle_reasons": None, "flags": [],
     "peak_memory_bytes": 17e9,
@@ -143,6 +144,8 @@ def test_every_rule_has_a_case() -> None:
         ({"energy_integral_j": 12_000 / 1.04}, "sensor_disagreement"),
         ({"batch": np.nan}, "mfu_above_one"),
         ({"energy_edge_bound_rel": 0.3, "energy_provenance": "estimated"}, "edge_bound"),
+        ({"energy_edge_bound_rel": 0.3, "phase": "anchor"}, "edge_bound"),
+        ({"energy_edge_bound_rel": 0.3, "phase": "idle"}, "edge_bound"),
     ],
 )
 def test_rules_do_not_fire_at_their_edge(change: dict[str, Any], never: str) -> None:
@@ -206,6 +209,26 @@ def test_a_run_that_is_a_multiple_of_another_run() -> None:
     assert {f.rule for f in copied} == {"copied_block"}
 
 
+def processes(*factors: float) -> list[dict[str, Any]]:
+    """Three windows in each process; the n-th takes so many times as long as in the first."""
+    times = (20.000212013, 20.103381127, 20.051170339)
+    return [
+        SOUND | {"id": 10 * process + index, "process_index": process, "process_id": str(process),
+                 "window_index": index, "duration_s": round(seconds * factor, 9)}
+        for process, factor in enumerate(factors) for index, seconds in enumerate(times)
+    ]  # fmt: skip
+
+
+def test_a_process_that_was_computed_from_another_of_its_run() -> None:
+    found = audit_windows(pd.DataFrame(processes(1.0, 1.0, 1.005)), Bounds())
+    said = {(f.subject_id // 10, f.rule) for f in found}
+    assert said == {(1, "copied_block"), (2, "exact_multiple")}
+    assert "that of process 0" in found[0].sentence
+    measured = processes(1.0, 1.0)
+    measured[-1]["duration_s"] += 1e-6
+    assert audit_windows(pd.DataFrame(measured), Bounds()) == []
+
+
 def test_without_bounds_the_protocol_is_still_judged() -> None:
     fast = SOUND | {"duration_s": 0.5}
     assert [f.rule for f in audit_windows(pd.DataFrame([fast]))] == ["window_too_short"]
@@ -255,13 +278,21 @@ def test_the_spread_of_an_estimate_is_not_judged() -> None:
 def test_drift_of_the_anchor_is_found_on_its_last_cell() -> None:
     assert cell_codes(anchors(1.02)) == []
     assert cell_codes(anchors(1.04)) == [("anchor_drift", 8)]
-    frame = pd.DataFrame(anchors(0.9)).assign(excluded=False)
+    frame = pd.DataFrame(anchors(0.9)).assign(excluded=False, energy_left_out=False)
     (finding,) = audit_cells(frame)
     assert finding.value == pytest.approx(0.1) and "-10.0%" in finding.sentence
+
+
+def test_a_process_that_drifted_is_not_hidden_by_those_that_stood() -> None:
+    rows = anchors(1.0) + [r | {"process_index": 2, "id": 20 + i, "process_id": "2"}
+                           for i, r in enumerate(anchors(0.7)[:2])]  # fmt: skip
+    frame = pd.DataFrame(rows).assign(excluded=False, energy_left_out=False)
+    (finding,) = (f for f in audit_cells(frame) if f.rule == "anchor_drift")
+    assert "-30.0%" in finding.sentence
 
 
 def test_every_rule_on_cells_has_fired_above() -> None:
     assert {rule.code for rule in CELL_RULES} == {
         "runtime_cv", "energy_cv", "anchor_drift",
-        "level_not_met",  # in test_levels
+        "level_not_met", "mixed_boundary",  # in test_levels
     }  # fmt: skip

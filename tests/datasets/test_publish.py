@@ -18,9 +18,10 @@ from observatory.cli import observatory, run
 from observatory.datasets.read import SUMS, find_sets, load, read_set
 from observatory.datasets.tables import FACTS, columns_of, from_csv, from_json
 from observatory.datasets.write import plain_kernel, publish
+from observatory.derive import derive
 from observatory.errors import InputError
 from observatory.store import schema
-from observatory.store.database import open_read_only
+from observatory.store.database import open_database, open_read_only
 from tests import synthetic
 
 NAMES = ("ada-workstation", "lovelace")
@@ -250,3 +251,22 @@ def test_a_set_from_before_a_column_that_may_be_null_loads_and_one_without_a_nee
     runs = json.dumps([{"id": 1}]).encode()
     with pytest.raises(InputError, match=r"runs\.json entry 1: no key '\w+'"):
         list(from_json("runs.json", runs, schema.run))
+
+
+def test_a_point_without_an_undisturbed_window_is_marked_on_the_page(
+    folder: Path, tmp_path: Path
+) -> None:
+    mark = "| quick † |"
+    assert mark not in (folder / "README.md").read_text()
+    path = tmp_path / "slow.db"
+    synthetic.record(path)
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "update window set cpu_share = 0.5 where cell_id in "
+            "(select id from cell where phase = 'prefill' and prompt_tokens = 64)"
+        )
+    derive(open_database(path))
+    _, files = publish(path, tmp_path / "set", names=NAMES)
+    page = files["README.md"].decode()
+    assert page.count(mark) == 1 and "† Every window of the point was disturbed" in page
+    assert "* 1: every window beside a busy neighbour" in page
