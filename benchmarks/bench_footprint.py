@@ -18,7 +18,7 @@ def main() -> int:
     energies = [
         EnergyInput(
             device_j=100.0 + i, host_j=20.0, idle_j=5.0, device="NVIDIA H100 80GB HBM3",
-            busy_s=1.0 + i / 100, batch=8, repeat_rel_std=0.02, label=str(i),
+            busy_s=1.0 + i / 100, busy_error_rel=0.05, batch=8, repeat_rel_std=0.02, label=str(i),
         )
         for i in range(ESTIMATES)
     ]  # fmt: skip

@@ -85,6 +85,21 @@ def test_detail_adds_the_ladder_and_the_shares_of_variance(two: Path) -> None:
     assert made.variance_shares["energy_wh"]
 
 
+def test_rented_money_and_the_runtime_have_one_interval(two: Path) -> None:
+    """The price is stated, so nothing but the runtime is uncertain in the money."""
+    made = answers.estimate(
+        open_read_only(two), Workload.request(128, 32),
+        Scenario(zone="FRA", gpu_price_usd_per_h=3600.0),
+    )  # fmt: skip
+    for e in made:
+        assert e.runtime_low_s is not None and e.runtime_high_s is not None
+        money = e.footprints[0].cost_usd
+        assert e.runtime_low_s < e.runtime_s < e.runtime_high_s
+        assert (money.low, money.value, money.high) == pytest.approx(
+            (e.runtime_low_s, e.runtime_s, e.runtime_high_s), rel=1e-3
+        )
+
+
 def test_bills_by_zone_differ_by_the_zone_alone(two: Path) -> None:
     rows = answers.bills_by_zone(
         open_read_only(two), Workload.request(128, 32), Scenario(), key_of(two, "SmolLM2-135M"),

@@ -69,19 +69,24 @@ def energy_inputs(
 
 
 def energy_input(row: Mapping[str, Any], workload: Workload, reason: str | None) -> EnergyInput:
-    """The joules of one row of `Laws.requests`; `reason` says why there are none."""
+    """Joules and device time of one row of `Laws.requests`, with the errors of their fits; `reason`
+    says why there are no joules."""
     p, o, b = workload.prompt_tokens, workload.output_tokens, workload.batch
+    missing = dict.fromkeys(("device", "cpu", "dram"), reason) if reason else {}
+    if row["error_rel"] is None:
+        missing["busy_error_rel"] = SATURATED
     return EnergyInput(
         device_j=row["device_j"],
         cpu_j=row["cpu_j"],
         dram_j=row["dram_j"],
-        reasons=dict.fromkeys(("device", "cpu", "dram"), reason) if reason else {},
+        reasons=missing,
         provenance=row["energy_provenance"] or "measured",
         method=row["energy_method"],
         device=str(row["device_kind"]),
         device_count=int(row["device_count"]),
         device_is_cpu=row["device_j"] is None,
         busy_s=row["runtime_s"],
+        busy_error_rel=row["error_rel"],
         batch=b,
         repeat_rel_std=row["repeat_rel_std"],
         prompt_tokens=p,

@@ -15,12 +15,13 @@ import numpy as np
 from observatory.errors import InputError
 from observatory.footprint.energy import Covered, EnergyInput, covered
 from observatory.footprint.factors import FactorTable, load_factors
-from observatory.footprint.formulas import Amount, Use, outputs
+from observatory.footprint.formulas import PER_DEVICE_SECOND, Amount, Use, outputs
 from observatory.footprint.resolve import Resolved, resolve
 from observatory.footprint.result import COST_NAMES, QUANTITIES, Bill, Footprint
 from observatory.footprint.scenario import Scenario
 from observatory.footprint.uncertainty import (
     Floats,
+    busy_draws,
     draws_of,
     quantiles,
     repeat_draws,
@@ -79,15 +80,17 @@ def draws(
 ) -> dict[str, Floats]:
     """Draws of every quantity, shape (len(block), draws); the block shares device and formulas.
 
-    `repeat` and `shared` switch repeatability and everything systematic on, to show them apart.
+    `repeat` and `shared` switch what is private to a result (repeatability, the error of its
+    runtime) and everything systematic on, to show them apart.
     """
     n, seed = scenario.draws, scenario.seed
-    gain: list[Amount] = []
-    for energy in block:
+    gains, times = np.empty((len(block), n)), np.empty((len(block), n))
+    for row, energy in enumerate(block):
         own: Amount = repeat_draws(energy, n, seed) if repeat else 1.0
-        gain.append(sensor_draws(energy, n, seed) * own if shared else own)
-    gains = np.stack([np.broadcast_to(np.asarray(g, float), (n,)) for g in gain])
-    use = _use(block, inside, gains)
+        gains[row] = sensor_draws(energy, n, seed) * own if shared else own
+        times[row] = busy_draws(energy, n, seed) if repeat else 1.0
+    exact = not repeat or all(not energy.busy_error_rel for energy in block)
+    use = _use(block, inside, gains, 1.0 if exact else times)
     values = {
         role: draws_of(f, n, seed) if shared else f.value for role, f in resolved.factors.items()
     }
@@ -95,7 +98,9 @@ def draws(
     return {k: np.broadcast_to(np.asarray(v, float), gains.shape) for k, v in made.items()}
 
 
-def _use(block: Sequence[EnergyInput], inside: Sequence[Covered], gains: Amount) -> Use:
+def _use(
+    block: Sequence[EnergyInput], inside: Sequence[Covered], gains: Amount, times: Amount
+) -> Use:
     def column(values: list[float | None]) -> Floats | None:
         known = [v for v in values if v is not None]
         return np.array(known)[:, None] if len(known) == len(values) else None
@@ -108,7 +113,7 @@ def _use(block: Sequence[EnergyInput], inside: Sequence[Covered], gains: Amount)
     )
     return Use(
         joules=np.full((len(block), 1), np.nan) if joules is None else joules * gains,
-        device_s=device_s,
+        device_s=None if device_s is None else device_s * times,
         tokens=None if prompt is None or output is None else (prompt, output),
         pue_inside=inside[0].pue_inside,
     )
@@ -121,7 +126,7 @@ def medians(
     scenario: Scenario,
 ) -> dict[str, Floats]:
     """Quantities at the median of every input, shape (len(block), 1)."""
-    use = _use(block, inside, 1.0)
+    use = _use(block, inside, 1.0, 1.0)
     mids: dict[str, Amount] = {role: f.value for role, f in resolved.factors.items()}
     made = outputs(use, mids, scenario)
     return {k: np.broadcast_to(np.asarray(v, float), (len(block), 1)) for k, v in made.items()}
@@ -196,6 +201,10 @@ def _assemble(
     if inside.missing and inside.joules is not None:
         parts = ", ".join(f"{part} ({why})" for part, why in inside.missing.items())
         notes.append(f"lower bound: energy leaves out {parts}")
+    timed = any(bills[name].value is not None for name in PER_DEVICE_SECOND)
+    if timed and "busy_error_rel" in energy.reasons:
+        why = energy.reasons["busy_error_rel"]
+        notes.append(f"embodied carbon and money leave out the error of the runtime ({why})")
     roles = _roles_used(bills, inside, scenario.boundary)
     used = [f.id for role, f in resolved.factors.items() if role in roles]
     return Footprint(

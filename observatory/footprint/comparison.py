@@ -167,8 +167,6 @@ def case_draws(
 ) -> dict[str, Floats]:
     """Draws of every quantity of one request, each of shape (draws,); `cost_usd` by basis."""
     inside = covered(energy, scenario.boundary, scenario.active_share)
-    if inside.joules is None:
-        return {}
     resolved = resolve(scenario, table, energy.device)
     out = {name: v[0] for name, v in draws([energy], scenario, resolved, [inside]).items()}
     if cost_basis is not None and COST_NAMES[cost_basis] in out:

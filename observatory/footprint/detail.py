@@ -15,10 +15,11 @@ from observatory.footprint.bills import draws, footprints, medians
 from observatory.footprint.energy import BOUNDARIES, EnergyInput, covered
 from observatory.footprint.factors import KINDS_OF_CARBON, FactorTable, load_factors
 from observatory.footprint.resolve import Resolved, resolve
-from observatory.footprint.result import QUANTITIES, Choice, Footprint
+from observatory.footprint.result import COST_NAMES, QUANTITIES, Choice, Footprint
 from observatory.footprint.scenario import Scenario
 from observatory.footprint.uncertainty import (
     Floats,
+    busy_draws,
     draws_of,
     quantiles,
     repeat_draws,
@@ -27,6 +28,8 @@ from observatory.footprint.uncertainty import (
 )
 from observatory.footprint.zones import EXAMPLE_ZONES
 
+FIT_ERROR = "error of runtime and joules"  #: the private input of a result whose time has an error
+
 
 def footprint(
     energy: EnergyInput, scenario: Scenario, factors: FactorTable | None = None
@@ -34,8 +37,6 @@ def footprint(
     """Bills of one request, with variance shares, layers and choices."""
     table = load_factors() if factors is None else factors
     made = footprints([energy], scenario, table)[0]
-    if made.energy_wh.value is None:
-        return made
     detailed = _layered(made, energy, resolve(scenario, table, energy.device), scenario)
     return replace(detailed, choices=choices(energy, scenario, table))
 
@@ -99,25 +100,33 @@ def _point(
 def _layered(
     made: Footprint, energy: EnergyInput, resolved: Resolved, scenario: Scenario
 ) -> Footprint:
-    """Add variance shares and the bands of repeatability and of systematics alone."""
+    """Add variance shares and the bands of repeatability and of systematics alone.
+
+    Joules and device time of one request share their private draws, so they are one input.
+    """
+    billed = {name: name for name in QUANTITIES}
+    if made.cost_basis is not None:
+        billed["cost_usd"] = COST_NAMES[made.cost_basis]
+    bills = made.bills()
+    billed = {name: made_as for name, made_as in billed.items() if bills[name].value is not None}
     inside = [covered(energy, scenario.boundary, scenario.active_share)]
     n, seed = scenario.draws, scenario.seed
     inputs: dict[str, Floats] = {energy.sensor_id: sensor_draws(energy, n, seed)}
-    own = repeat_draws(energy, n, seed)
-    if not isinstance(own, float):
+    own, time = repeat_draws(energy, n, seed), busy_draws(energy, n, seed)
+    if not isinstance(time, float):
+        inputs[FIT_ERROR] = time if isinstance(own, float) else own
+    elif not isinstance(own, float):
         inputs["repeatability"] = own
     for factor in resolved.factors.values():
         values = draws_of(factor, n, seed)
         if not isinstance(values, float):
             inputs[factor.id] = values
     full = draws([energy], scenario, resolved, inside)
-    shares = {name: variance_shares(values[0], inputs) for name, values in full.items()
-              if name in QUANTITIES}  # fmt: skip
+    shares = {name: variance_shares(full[made_as][0], inputs) for name, made_as in billed.items()}
     layers = {}
     for layer, repeat in (("repeatability", True), ("systematic", False)):
         part = draws([energy], scenario, resolved, inside, repeat=repeat, shared=not repeat)
-        for name in QUANTITIES:
-            if name in part:
-                low, _, high = (float(q) for q in quantiles(np.array(part[name]))[:, 0])
-                layers[f"{name}.{layer}"] = (low, high)
+        for name, made_as in billed.items():
+            low, _, high = (float(q) for q in quantiles(np.array(part[made_as]))[:, 0])
+            layers[f"{name}.{layer}"] = (low, high)
     return replace(made, variance_shares=shares, layers=layers)

@@ -34,8 +34,9 @@ class EnergyInput:
     only their sum is known); `idle_j` the share of provisioned idle capacity. Energy known only as
     a sum goes to `wall_j` (the node at its plug) or `facility_j` (PUE inside). `busy_s` is the time
     for which each of `device_count` devices is occupied by the batch that the request shares with
-    `batch - 1` others. `repeat_rel_std` is one standard deviation of repeatability, and
-    `systematic_rel` that of the sensor, shared by all results of one `card`.
+    `batch - 1` others; `busy_error_rel` of it, down and up, reaches to its p5 and p95 (None: exact,
+    or not known for the reason in `reasons`). `repeat_rel_std` is one standard deviation of
+    repeatability, and `systematic_rel` that of the sensor, shared by all results of one `card`.
     """
 
     device_j: float | None = None
@@ -53,6 +54,7 @@ class EnergyInput:
     device_is_cpu: bool = False  #: no accelerator: the CPU package is the device
     card: str | None = None  #: identity of the sensor (a UUID); the device name where unknown
     busy_s: float | None = None
+    busy_error_rel: float | None = None
     batch: int = 1
     idle_power_w: float | None = None  #: of one device, to model idle energy from an active share
     repeat_rel_std: float | None = None
@@ -63,7 +65,8 @@ class EnergyInput:
 
     def __post_init__(self) -> None:
         for name in ("device_j", "cpu_j", "dram_j", "host_j", "idle_j", "wall_j", "facility_j",
-                     "busy_s", "idle_power_w", "repeat_rel_std", "systematic_rel"):  # fmt: skip
+                     "busy_s", "busy_error_rel", "idle_power_w", "repeat_rel_std",
+                     "systematic_rel"):  # fmt: skip
             value = getattr(self, name)
             if value is not None and not 0 <= value < float("inf"):
                 raise InputError(f"{name} = {value!r}: needs a finite number, zero or more")

@@ -14,6 +14,8 @@ from observatory.footprint.energy import J_PER_WH, Floats
 from observatory.footprint.scenario import Scenario
 
 Amount = float | Floats
+#: quantities that charge device time, with whatever error it has
+PER_DEVICE_SECOND = ("co2e_embodied_g", "co2e_total_g", "cost_own_usd", "cost_cloud_usd")
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ GSD_BY_KIND = {"carbon_intensity": 1.1, "wue": 2.0, "ewif": 2.0}
 GSD_PUE_EXCESS = 1.5  #: of PUE - 1
 SENSOR_REL = 0.055  #: NVML gain, one draw per card (arXiv 2312.02741)
 GSD_BY_PROVENANCE = {"modelled": 1.4, "estimated": 2.0}
+LEAST_P5 = 0.05  #: of the device time over its median, where the error is about 1 or more
 UNDECIDED = (0.05, 0.95)
 
 
@@ -96,6 +97,26 @@ def repeat_draws(energy: EnergyInput, n: int = DRAWS, seed: int = 0) -> Floats |
     if not rel:
         return 1.0
     return np.exp(math.sqrt(math.log1p(rel * rel)) * normals(energy.repeat_id, n, seed))
+
+
+def busy_draws(energy: EnergyInput, n: int = DRAWS, seed: int = 0) -> Floats | float:
+    """Multiplier for the error of the device time: median 1, `1 - busy_error_rel` and
+    `1 + busy_error_rel` at p5 and p95, log-normal on either side.
+
+    The draws are those of repeatability: a fit that misses the time of a request misses its joules
+    alike (docs/footprint.md has the correlations).
+    """
+    if not energy.busy_error_rel:
+        return 1.0
+    return busy_quantile(energy, normals(energy.repeat_id, n, seed))
+
+
+def busy_quantile(energy: EnergyInput, z: Floats | float) -> Floats:
+    """The multiplier of `busy_draws` at `z` of a standard normal."""
+    rel = energy.busy_error_rel or 0.0
+    down, up = -math.log(max(1 - rel, LEAST_P5)) / Z95, math.log1p(rel) / Z95
+    out: Floats = np.exp(np.where(np.asarray(z) < 0, down, up) * z)
+    return out
 
 
 def quantiles(rows: Floats) -> Floats:

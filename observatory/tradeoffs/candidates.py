@@ -116,7 +116,7 @@ _FACTS = (
     "model", "configuration", "precision", "configuration_key", "environment_key", "device_kind",
     "device_count", "ttft_s", "tpot_s", "runtime_s", "runtime_low_s", "runtime_high_s",
     "device_j", "cpu_j", "dram_j", "energy_j", "energy_method", "energy_provenance",
-    "repeat_rel_std",
+    "repeat_rel_std", "error_rel",
 )  # fmt: skip
 
 
@@ -253,7 +253,8 @@ def _imported(
     energy = EnergyInput(
         **{name: row["value"]}, provenance="imported", method=row["method"],
         device=row["device_kind"], device_count=int(row["device_count"] or 1),
-        busy_s=row["value"] / power if power else None, repeat_rel_std=rel or None,
+        busy_s=row["value"] / power if power else None, busy_error_rel=Z90 * rel or None,
+        repeat_rel_std=rel or None,
         label=f"{row['source_key']}/{row['row']}",
     )  # fmt: skip
     billed = replace(candidate, exact=False)

@@ -23,10 +23,12 @@ from observatory.decision.frontier import Floats
 from observatory.footprint import EnergyInput, FactorTable, Scenario
 from observatory.footprint.bills import footprints
 from observatory.footprint.energy import Covered, covered
-from observatory.footprint.formulas import Amount, Use, outputs
+from observatory.footprint.formulas import PER_DEVICE_SECOND, Amount, Use, outputs
 from observatory.footprint.resolve import Resolved, resolve
 from observatory.footprint.result import COST_NAMES
 from observatory.footprint.uncertainty import (
+    busy_draws,
+    busy_quantile,
     draws_of,
     normals,
     quantiles,
@@ -125,8 +127,16 @@ class _Part:
     quantity: str  #: name among the outputs of the formulas
     reason: str | None  #: why there is no such bill
 
-    def made(self, scenario: Scenario, joules: Amount, draws: int | None, rows: Places) -> Floats:
-        """The bill at the median of every factor (`draws` None), or at its first draws."""
+    def made(
+        self,
+        scenario: Scenario,
+        joules: Amount,
+        draws: int | None,
+        rows: Places,
+        times: Amount = 1.0,
+    ) -> Floats:
+        """The bill at the median of every factor (`draws` None), or at its first draws; `times`
+        multiplies the device time."""
         n, seed = scenario.draws, scenario.seed
         roles = [role for role in ROLES if role in self.resolved.factors]
         values: dict[str, Amount] = {}
@@ -136,7 +146,7 @@ class _Part:
             values[role] = drawn[:draws] if isinstance(drawn, np.ndarray) else drawn
         use = Use(
             joules=joules,
-            device_s=None if self.device_s is None else self.device_s[rows],
+            device_s=None if self.device_s is None else self.device_s[rows] * times,
             tokens=None if self.tokens is None else (self.tokens[0][rows], self.tokens[1][rows]),
             pue_inside=self.pue_inside,
         )
@@ -154,14 +164,19 @@ class _Part:
                 shared * own[:draws] if isinstance(own, np.ndarray) else shared * own
                 for own in (repeat_draws(self.energies[i], n, seed) for i in rows)
             ])  # fmt: skip
-        made = self.made(scenario, self.joules[rows] * gains, draws, rows)
+        times: Amount = 1.0
+        if self.timed:
+            times = np.stack([
+                np.broadcast_to(busy_draws(self.energies[i], n, seed), (n,))[:draws] for i in rows
+            ])  # fmt: skip
+        made = self.made(scenario, self.joules[rows] * gains, draws, rows, times)
         return np.broadcast_to(made, (len(rows), draws))
 
     def unit(self, scenario: Scenario, draws: int) -> tuple[Floats, Floats]:
         """Draws of one joule without its private error, and of the rest for each row.
 
-        A bill is `joules * private error * first + second`; shapes (draws,) and (k, draws) or
-        (k, 1).
+        A bill is `joules * private error * first + private error of time * second`; shapes (draws,)
+        and (k, draws) or (k, 1).
         """
         every = np.arange(len(self.joules))
         rest = self.made(scenario, 0.0, draws, every)
@@ -182,6 +197,21 @@ class _Part:
         own = np.where(np.isnan(self.joules[:, 0]), 0.0, self.joules[:, 0])
         far = np.exp(FARTHEST * sigma)
         return own / far, own * far
+
+    @property
+    def timed(self) -> bool:
+        """Whether the bill charges device time of which an error is known."""
+        return self.quantity in PER_DEVICE_SECOND and any(e.busy_error_rel for e in self.energies)
+
+    def time_reach(self) -> tuple[Floats, Floats]:
+        """Least and greatest factor that the private error of device time is for each row."""
+        if not self.timed:
+            return np.ones(len(self.energies)), np.ones(len(self.energies))
+        least, greatest = (
+            np.array([float(busy_quantile(e, z)) for e in self.energies])
+            for z in (-FARTHEST, FARTHEST)
+        )
+        return least, greatest
 
 
 def _needed(values: dict[str, Amount], quantity: str) -> dict[str, Amount]:
@@ -257,8 +287,9 @@ class Priced:
             joule, rest = part.unit(self.scenario, draws)
             first, second = joule / shared, rest / shared
             low, high = part.joules_reach()
-            low = low * first.min() + second.min(axis=1)
-            high = high * first.max() + second.max(axis=1)
+            short, long = part.time_reach()
+            low = low * first.min() + short * second.min(axis=1)
+            high = high * first.max() + long * second.max(axis=1)
             least[part.places], greatest[part.places] = low * self.scale, high * self.scale
         return least, greatest
 

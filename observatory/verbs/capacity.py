@@ -202,6 +202,7 @@ def _bill(found: Capacity, zone: str) -> Any:
         device_j=found.energy_per_request_j, provenance="modelled",
         method=f"calibrated, {per_token.calibration_id}", device=next(named, found.device),
         device_count=found.devices, busy_s=found.tpot_s.mid * found.output, batch=found.users,
+        busy_error_rel=found.tpot_s.high / found.tpot_s.mid - 1 if found.tpot_s.high else None,
         repeat_rel_std=width, prompt_tokens=found.prompt, output_tokens=found.output,
     )  # fmt: skip
     return footprint(energy, Scenario(zone=zone))

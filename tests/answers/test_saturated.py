@@ -12,6 +12,7 @@ from observatory import answers
 from observatory.cli import observatory, run
 from observatory.derive import derive
 from observatory.exports.card import snippet
+from observatory.footprint import Scenario
 from observatory.headline import headline
 from observatory.records import Workload
 from observatory.store import schema
@@ -59,6 +60,10 @@ def test_a_saturated_fit_has_no_interval_and_no_error(saturated: Path) -> None:
     assert "[" not in snippet([e]).splitlines()[4].split("|")[3]
     (pair,) = answers.energy_inputs(engine, REQUEST)
     assert pair[1].repeat_rel_std is None  # unknown, never a repeatability of 0
+    assert pair[1].busy_error_rel is None
+    rented = Scenario(zone="FRA", gpu_price_usd_per_h=3.0)
+    (bill,) = answers.estimate(engine, REQUEST, rented)[0].footprints
+    assert any("leave out the error of the runtime" in note for note in bill.notes)
 
 
 def test_the_terminal_says_why_there_is_none(

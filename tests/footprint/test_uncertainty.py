@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from observatory.footprint import EnergyInput, Scenario, footprint, footprints
-from observatory.footprint.comparison import Case, compare
-from observatory.footprint.factors import Factor
+from observatory.footprint.comparison import Case, case_draws, compare
+from observatory.footprint.factors import Factor, load_factors
 from observatory.footprint.uncertainty import (
+    LEAST_P5,
     Z95,
     _cached,
+    busy_draws,
     compare_draws,
     draws_of,
     normals,
@@ -105,9 +108,6 @@ def test_a_ten_percent_saving_is_decided_with_shared_draws() -> None:
     assert 0.87 < shared.ratio_low < shared.ratio_high < 0.93
 
     # the same two with draws of their own: another seed for B
-    from observatory.footprint.comparison import case_draws
-    from observatory.footprint.factors import load_factors
-
     table = load_factors()
     own_a = case_draws(a, scenario, table)["co2e_operational_g"]
     own_b = case_draws(b, Scenario(zone="USA", seed=1), table)["co2e_operational_g"]
@@ -130,6 +130,79 @@ def test_repeatability_has_median_one() -> None:
     draws = repeat_draws(EnergyInput(device_j=1.0, repeat_rel_std=0.1))
     assert np.median(draws) == pytest.approx(1, abs=1e-4)
     assert repeat_draws(EnergyInput(device_j=1.0)) == 1.0
+
+
+H100 = "NVIDIA H100 80GB HBM3"
+
+
+def test_rented_time_has_the_interval_of_the_time() -> None:
+    """A stated price is exact, so that money is the runtime's interval times the price."""
+    energy = EnergyInput(device_j=100.0, busy_s=36.0, busy_error_rel=0.55, repeat_rel_std=0.4)
+    bill = footprint(energy, Scenario(zone="FRA", gpu_price_usd_per_h=100.0)).cost_usd
+    assert (bill.low, bill.value, bill.high) == pytest.approx((0.45, 1.0, 1.55), abs=2e-3)
+    exact = replace(energy, busy_error_rel=None)
+    bill = footprint(exact, Scenario(zone="FRA", gpu_price_usd_per_h=100.0)).cost_usd
+    assert bill.low == bill.value == bill.high
+
+
+def test_a_time_that_may_be_off_by_more_than_itself_stays_above_zero() -> None:
+    draws = busy_draws(EnergyInput(busy_s=1.0, busy_error_rel=1.4))
+    low, mid, high = quantiles(np.array(draws)[None, :])[:, 0]
+    assert (low, mid, high) == pytest.approx((LEAST_P5, 1.0, 2.4), rel=0.01)
+    assert np.min(draws) > 0
+
+
+def test_embodied_carbon_and_money_share_the_error_of_the_runtime() -> None:
+    energy = EnergyInput(
+        device_j=100.0, busy_s=1.0, busy_error_rel=0.3, repeat_rel_std=0.2, device=H100, label="a"
+    )
+    scenario, table = Scenario(zone="FRA", gpu_price_usd_per_h=3.0), load_factors()
+    drawn = case_draws(energy, scenario, table, "cloud")
+    exact = case_draws(replace(energy, busy_error_rel=None), scenario, table, "cloud")
+    ratio = {name: drawn[name] / exact[name] for name in ("co2e_embodied_g", "cost_usd")}
+    assert np.allclose(ratio["cost_usd"], busy_draws(energy))
+    assert np.allclose(ratio["co2e_embodied_g"], ratio["cost_usd"])
+    assert np.array_equal(drawn["energy_wh"], exact["energy_wh"])
+    # a fit that is slow is also hungry: its joules err the same way (docs/footprint.md)
+    own = repeat_draws(energy)
+    assert np.corrcoef(np.log(own), np.log(ratio["cost_usd"]))[0, 1] > 0.97
+
+
+def test_money_of_two_rows_is_as_undecided_as_their_runtimes() -> None:
+    scenario = Scenario(zone="FRA", gpu_price_usd_per_h=3.0)
+    fast = EnergyInput(device_j=1.0, busy_s=1.0, busy_error_rel=0.5, device=H100, label="fast")
+    slow = replace(fast, busy_s=1.3, label="slow")
+    change = compare(Case("fast", fast, scenario), Case("slow", slow, scenario))
+    verdicts = {s.quantity: s.verdict for s in change.statements}
+    assert verdicts["cost_usd"] == verdicts["co2e_embodied_g"] == "undecided"
+    sure = [replace(e, busy_error_rel=0.02) for e in (fast, slow)]
+    change = compare(Case("fast", sure[0], scenario), Case("slow", sure[1], scenario))
+    verdicts = {s.quantity: s.verdict for s in change.statements}
+    assert verdicts["cost_usd"] == verdicts["co2e_embodied_g"] == "A is lower"
+
+
+def test_the_error_of_the_runtime_is_among_the_inputs_and_the_layers() -> None:
+    energy = EnergyInput(device_j=1.0, busy_s=1.0, busy_error_rel=0.4, device=H100, label="a")
+    made = footprint(energy, Scenario(zone="FRA", gpu_price_usd_per_h=3.0))
+    name, share = made.variance_shares["cost_usd"][0]
+    assert name == "error of runtime and joules" and share == pytest.approx(1.0)
+    assert name in dict(made.variance_shares["co2e_embodied_g"])
+    assert dict(made.variance_shares["energy_wh"]).get(name, 0.0) < 0.01  # its joules are exact
+    low, high = made.layers["cost_usd.repeatability"]
+    assert (low, high) == pytest.approx((made.cost_usd.low, made.cost_usd.high))
+    low, high = made.layers["cost_usd.systematic"]
+    assert low == high == made.cost_usd.value
+    blind = replace(energy, device_j=None, reasons={"device": "no sensor"})
+    alone = footprint(blind, Scenario(zone="FRA", gpu_price_usd_per_h=3.0))
+    assert alone.energy_wh.value is None and alone.variance_shares["cost_usd"][0][0] == name
+
+
+def test_an_unknown_error_of_the_runtime_is_said() -> None:
+    energy = EnergyInput(device_j=1.0, busy_s=1.0, reasons={"busy_error_rel": "one point"})
+    (note,) = [n for n in footprint(energy, Scenario(gpu_price_usd_per_h=3.0, pue=1.1)).notes
+               if "runtime" in n]  # fmt: skip
+    assert note == "embodied carbon and money leave out the error of the runtime (one point)"
+    assert not any("runtime" in n for n in footprint(energy, Scenario(zone="FRA")).notes)
 
 
 def test_layers_are_kept_apart() -> None:

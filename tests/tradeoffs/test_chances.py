@@ -77,8 +77,9 @@ def test_stated_costs_have_the_chances_of_drawing_them_all(
 
 
 def energy(i: int, joules: float, device: str = "H100-SXM5", rel: float = 0.02) -> EnergyInput:
-    return EnergyInput(device_j=joules, device=device, busy_s=joules / 300, prompt_tokens=100,
-                       output_tokens=50, repeat_rel_std=rel, label=f"synthetic {i}")  # fmt: skip
+    return EnergyInput(device_j=joules, device=device, busy_s=joules / 300,
+                       busy_error_rel=1.6 * rel, prompt_tokens=100, output_tokens=50,
+                       repeat_rel_std=rel, label=f"synthetic {i}")  # fmt: skip
 
 
 @given(points)
@@ -89,8 +90,8 @@ def test_priced_costs_have_the_chances_of_drawing_them_all(
     scores = {name: score(name, 0.3 + 0.1 * i) for i, name in enumerate("abcd")}
     energies = [energy(i, joules, "H100-SXM5" if card else "A100-SXM4-80GB", wide)
                 for i, (_, joules, wide, card) in enumerate(made)]  # fmt: skip
-    for quantity in ("co2e_operational_g", "co2e_total_g"):
-        scenario = Scenario(zone="FRA", embodied_kg=150.0)
+    for quantity in ("co2e_operational_g", "co2e_total_g", "cost_usd"):
+        scenario = Scenario(zone="FRA", embodied_kg=150.0, gpu_price_usd_per_h=3.0)
         spread = Priced(alike(energies, scenario), quantity, scenario, load_factors())
         joined = joined_of(spread.mid.tolist(), [scores[name] for name, *_ in made])
         assert np.array_equal(chances(spread, joined, DRAWS), by_hand(spread, joined))
@@ -99,8 +100,9 @@ def test_priced_costs_have_the_chances_of_drawing_them_all(
 @pytest.mark.parametrize("quantity", ["energy_wh", "co2e_operational_g", "co2e_total_g", "water_l",
                                       "cost_usd"])  # fmt: skip
 @pytest.mark.parametrize("boundary", ["device", "facility"])
-def test_bands_are_those_of_the_bills(quantity: str, boundary: str) -> None:
-    scenario = Scenario(zone="DEU", boundary=boundary, tariff_usd_per_kwh=0.2,
+@pytest.mark.parametrize("capex", [None, 30_000.0])
+def test_bands_are_those_of_the_bills(quantity: str, boundary: str, capex: float | None) -> None:
+    scenario = Scenario(zone="DEU", boundary=boundary, tariff_usd_per_kwh=0.2, capex_usd=capex,
                         embodied_kg=150.0)  # fmt: skip
     blind = replace(energy(3, 1.0), device_j=None, reasons={"device": "no sensor"})
     energies = [energy(0, 50.0), energy(1, 70.0, "L4"), energy(2, 60.0), blind]
@@ -113,6 +115,19 @@ def test_bands_are_those_of_the_bills(quantity: str, boundary: str) -> None:
         assert (low, high) == (bills[i].low, bills[i].high)
     for i in set(range(4)) - set(known):
         assert np.isnan(priced.mid[i]) and priced.reasons[i] == bills[i].reason
+
+
+@pytest.mark.parametrize("error", [0.0, 0.3, 1.2])
+def test_rented_time_is_as_uncertain_as_the_time(error: float) -> None:
+    scenario = Scenario(zone="FRA", gpu_price_usd_per_h=3.0)
+    energies = [replace(energy(i, 50.0), busy_error_rel=error) for i in range(3)]
+    priced = Priced(alike(energies, scenario), "cost_usd", scenario, load_factors())
+    drawn = priced.drawn([0, 1, 2], DRAWS)
+    least, greatest = priced.reach(DRAWS)
+    assert np.all(least <= drawn * (1 + 1e-12)) and np.all(drawn <= greatest * (1 + 1e-12))
+    relative = drawn / drawn.mean(axis=0)
+    assert (relative.std(axis=0) > 0.1).all() == (error > 0)
+    assert np.array_equal(drawn[:, 0], drawn[:, 1]) == (error == 0)  # each has its own error
 
 
 def test_two_stacks_of_one_model_share_its_score() -> None:
