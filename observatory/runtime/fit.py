@@ -27,7 +27,7 @@ from observatory.runtime.quality import (
     measured_ranges,
 )
 from observatory.runtime.recipes import DecodeStep, Solution, denoised_rows, recipe_named
-from observatory.runtime.selection import choose_terms
+from observatory.runtime.selection import choose_terms, missed_batches, of_smallest_batch
 from observatory.runtime.terms import Evidence, Experts, Terms
 
 __all__ = ["Fit", "HeldOutErrors", "Observation", "fit", "heldout_errors"]
@@ -189,12 +189,22 @@ def fit(
     else:
         wishes = {"batch": batch_term, "context": context_term}
         solution, evidence = choose_terms(solve, used, interpolation, experts, wishes)
+        missed = missed_batches(used, solution)
+        if missed is not None:
+            used, rows = (part.select(of_smallest_batch(part)) for part in (used, rows))
+            solution, evidence = choose_terms(solve, used, interpolation, experts, wishes)
+            alone = f"{missed}: fitted at batch {_decode_batch(used):.0f} alone"
+            evidence = tuple(replace(e, reason=alone) if e.name == "batch" else e for e in evidence)
     predicted = solution.predict(used)
     overhead_s = 0.0
     if recipe == "denoised":
         solution, overhead_s = _take_overhead(solution)
     made = assemble(recipe, solution, rows, observations, evidence, device_s)
     return replace(made, errors=fit_errors(used, predicted), overhead_s=overhead_s)
+
+
+def _decode_batch(rows: Rows) -> float:
+    return float(rows.batch[rows.steps > 0].min())
 
 
 def assemble(

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Ranges:
     """What was measured, (lowest, highest): outside of it a prediction is an extrapolation.
 
-    `context` covers decode steps, the current token counted; `output` goes as far as requests or
-    decode stretches went.
+    `batch` and `context` cover decode steps, the current token counted; `output` goes as far as
+    requests or decode stretches went.
     """
 
     prompt: tuple[int, int]
@@ -89,6 +89,6 @@ def measured_ranges(rows: Rows) -> Ranges:
     return Ranges(
         (int(prompts.min()), int(prompts.max())),
         (int(outputs.min()), int(longest)),
-        (int(rows.batch.min()), int(rows.batch.max())),
+        (int(rows.batch[decoding].min()), int(rows.batch[decoding].max())),
         (int(first.min()), int(last.max())),
     )

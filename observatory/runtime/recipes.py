@@ -17,6 +17,8 @@ from observatory.runtime.curves import PrefillCurve, choose_curve, roofline_shap
 from observatory.runtime.observations import FloatArray, Rows
 from observatory.runtime.terms import Experts, Terms
 
+STEP_NAMES = ("c0_s", "per_sequence_s", "experts_s", "per_context_token_s")  #: of a decode step
+
 
 @dataclass(frozen=True)
 class DecodeStep:

@@ -1,4 +1,9 @@
-"""Which optional terms a fit has: forward selection, each term on evidence alone (METHOD 2.3)."""
+"""Which optional terms a fit has: forward selection (METHOD 2.3).
+
+The context term is on where there is evidence for it, and off otherwise: attention may hide in the
+shadow of launches. A step that works on more sequences cannot take less time, and grows unless it
+is all launches: the terms of the batch are on *(ours)* unless there is evidence against them.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +13,13 @@ from dataclasses import replace
 import numpy as np
 
 from observatory.runtime import terms as optional
-from observatory.runtime.observations import Rows
-from observatory.runtime.recipes import Recipe, Solution
+from observatory.runtime.observations import BoolArray, Rows
+from observatory.runtime.recipes import STEP_NAMES, Recipe, Solution
 from observatory.runtime.terms import Evidence, Experts, Terms
 
 SPARE_ROWS = 2  # a saturated design fits anything: no evidence in that
+BATCH_BAR = 0.2  # by how much a law may miss the steps of a batch size that it was fitted to (ours)
+PHYSICAL = ("batch", "experts")  # terms that are on unless the points speak against them
 
 
 def choose_terms(
@@ -22,7 +29,7 @@ def choose_terms(
     experts: Experts | None,
     wishes: Mapping[str, bool | None],
 ) -> tuple[Solution, tuple[Evidence, ...]]:
-    """Solve with the terms that earn their place, tried in the order of their usual size.
+    """Solve with the terms that keep their place, tried in the order of their usual size.
 
     `wishes` forces `batch` or `context` on (True) or off (False); None leaves it to the evidence.
     """
@@ -67,23 +74,70 @@ def _try_term(
     if have < need:
         return None, Evidence(name, False, None, None, f"{have} {what}, {need} needed")
     trial = solve(rows, wider, kind)
-    if wish is None and len(rows) - len(trial.names) < SPARE_ROWS:
-        spare = f"{len(rows)} points for {len(trial.names)} parameters leave no room for evidence"
-        return None, Evidence(name, False, None, None, spare)
-    change = optional.delta_bic(_rss(rows, without), _rss(rows, trial), len(rows))
     value, growth = _size(name, rows, trial)
+    change = optional.delta_bic(_rss(rows, without), _rss(rows, trial), len(rows))
     if wish is True:
         return trial, Evidence(name, True, change, growth, "switched on by the caller")
+    known = change if spare_rows(rows, trial) >= SPARE_ROWS else None
+    accepted, reason = _verdict(name, value, known, growth, _few(rows, trial))
+    return trial if accepted else None, Evidence(name, accepted, known, growth, reason)
+
+
+def _verdict(
+    name: str, value: float, change: float | None, growth: float, few: str
+) -> tuple[bool, str]:
+    """Whether a term is on, and why. `change` is its ΔBIC, None where points are too few for one;
+    `few` says how few."""
+    physical = name in PHYSICAL
+    if change is None and not physical:
+        return False, f"{few} leave no room for evidence"
     if value <= 0:
-        verdict = f"coefficient {value:.3g} is not positive"
-    elif change >= optional.DELTA_BIC_BAR:
-        verdict = f"ΔBIC {change:.1f}, below {optional.DELTA_BIC_BAR:g} needed"
-    elif growth < optional.GROWTH_BAR:
-        verdict = f"adds {growth:.2%} to a step, {optional.GROWTH_BAR:.0%} needed"
-    else:
-        reason = f"ΔBIC {change:.1f}, adds {growth:.1%} to a step"
-        return trial, Evidence(name, True, change, growth, reason)
-    return None, Evidence(name, False, change, growth, verdict)
+        return False, f"coefficient {value:.3g} is not positive"
+    if growth < optional.GROWTH_BAR:
+        return False, f"adds {growth:.2%} to a step, {optional.GROWTH_BAR:.0%} needed"
+    if change is None:
+        return True, f"adds {growth:.1%} to a step; kept by physics: {few} cannot speak against it"
+    if change < optional.DELTA_BIC_BAR:
+        return True, f"ΔBIC {change:.1f}, adds {growth:.1%} to a step"
+    if physical and change < 0:
+        return True, f"adds {growth:.1%} to a step; kept by physics: ΔBIC {change:.1f} is for it"
+    needed = 0.0 if physical else optional.DELTA_BIC_BAR
+    return False, f"ΔBIC {change:.1f}, below {needed:g} needed"
+
+
+def spare_rows(rows: Rows, solution: Solution) -> int:
+    """Rows that could speak for or against a term of the step: those with decode steps, less the
+    parameters that they alone tell. What a prefill repeated says of its own knot is no such."""
+    decoding = rows.steps > 0
+    of_curve = len(set(solution.names) - set(STEP_NAMES))
+    alone = len(np.unique(rows.prompt_total[rows.prefill & ~decoding]))
+    return int(decoding.sum()) - (len(solution.names) - min(alone, of_curve))
+
+
+def missed_batches(rows: Rows, solution: Solution) -> str | None:
+    """What a law in the batch misses by more than `BATCH_BAR`, in words; None where it holds.
+
+    Judged is the median over the rows of each batch size that has decode steps: a row may scatter.
+    """
+    off = np.abs(solution.predict(rows) / rows.runtime_s - 1)
+    decoding = rows.steps > 0
+    sizes = np.unique(rows.batch[decoding])
+    missed = [float(np.median(off[decoding & (rows.batch == size)])) for size in sizes]
+    if len(sizes) < 2 or max(missed) <= BATCH_BAR:
+        return None
+    worst = int(np.argmax(missed))
+    return f"one law of the batch misses batch {sizes[worst]:.0f} by {missed[worst]:.0%}"
+
+
+def of_smallest_batch(rows: Rows) -> BoolArray:
+    """Rows that tell the steps of the smallest batch size with any, prefills of all batches."""
+    decoding = rows.steps > 0
+    return np.asarray(~decoding | (rows.batch == rows.batch[decoding].min()))
+
+
+def _few(rows: Rows, solution: Solution) -> str:
+    spare = max(0, spare_rows(rows, solution))
+    return f"{int((rows.steps > 0).sum())} points with decode steps, {spare} to spare,"
 
 
 def _size(name: str, rows: Rows, trial: Solution) -> tuple[float, float]:
