@@ -25,7 +25,7 @@ from observatory.records import Workload
 from observatory.runtime.curves import end_slope, quadratic_shape, roofline_shape
 from observatory.runtime.fit import is_saturated
 from observatory.runtime.observations import BoolArray, FloatArray
-from observatory.runtime.predict import Predictions, range_reason
+from observatory.runtime.predict import Predictions, context_below, range_reason
 from observatory.runtime.terms import Experts
 from observatory.store import schema
 
@@ -104,13 +104,14 @@ class LawTable:
         names = (*_RANGES, "knots")
         columns = [self.column(f"{name}_{end}").tolist() for name in names for end in
                    ("from", "to")]  # fmt: skip
+        slopes = (~np.isnan(self.column("per_context_token_s"))).tolist()
         known: dict[tuple[float, ...], str | None] = {}
         out: list[str | None] = [None] * len(self)
         for i in np.flatnonzero(outside):
-            at = tuple(column[i] for column in columns)
+            at = (*(column[i] for column in columns), slopes[i])
             if at not in known:
                 spans = {name: at[2 * k : 2 * k + 2] for k, name in enumerate(names)}
-                known[at] = range_reason(spans, p, o, b)
+                known[at] = range_reason(spans, p, o, b, slopes[i])
             out[i] = known[at]
         return out
 
@@ -122,6 +123,7 @@ class LawTable:
         return np.asarray(
             (p < span["prompt"][0]) | (p > span["prompt"][1]) | (p * b < low) | (p * b > high)
             | (o > span["output"][1]) | ((o > 1) & (p + o - 1 > span["context"][1]))
+            | context_below(p, o, b, span["context"][0])
             | (b < span["batch"][0]) | (b > span["batch"][1])
         )  # fmt: skip
 

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from observatory.runtime.curves import PrefillCurve
     from observatory.runtime.fit import Fit
 
+Sizes = FloatArray | float
 PREDICTORS = ("interpolated", "helm-lookup")
+#: Tokens in the KV caches of a batch that a step may lack and still count as measured *(ours)*: to
+#: read them takes about 1 % of the time for the weights of the smallest models, less of others.
+CONTEXT_SLACK = 64
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,12 @@ def predict_many(
     return Predictions(ttft + decode, prefill, decode, ttft, tpot, outside(fit, p, o, b))
 
 
+def context_below(p: Sizes, o: Sizes, b: Sizes, lowest: Sizes) -> BoolArray:
+    """Which requests start their steps below the `lowest` measured context, beyond the slack."""
+    lacking = (lowest - (np.asarray(p) + 1)) * b
+    return np.asarray((np.asarray(o) > 1) & (lacking > CONTEXT_SLACK))
+
+
 def outside(fit: Fit, p: FloatArray, o: FloatArray, b: FloatArray) -> BoolArray:
     """Which requests lie outside the measured ranges."""
     span = fit.ranges
@@ -111,6 +121,7 @@ def outside(fit: Fit, p: FloatArray, o: FloatArray, b: FloatArray) -> BoolArray:
         | (total < fit.curve.tokens[0]) | (total > fit.curve.tokens[-1])
         | (o > span.output[1])
         | ((o > 1) & (p + o - 1 > span.context[1]))
+        | context_below(p, o, b, span.context[0])
         | (b < span.batch[0]) | (b > span.batch[1])
     )  # fmt: skip
 
@@ -120,14 +131,14 @@ def outside_reason(fit: Fit, p: float, o: float, b: float) -> str | None:
     span, knots = fit.ranges, fit.curve.tokens
     spans = {"prompt": span.prompt, "output": span.output, "batch": span.batch,
              "context": span.context, "knots": (knots[0], knots[-1])}  # fmt: skip
-    return range_reason(spans, p, o, b)
+    return range_reason(spans, p, o, b, fit.step.per_context_token_s is not None)
 
 
 def range_reason(
-    spans: Mapping[str, tuple[float, float]], p: float, o: float, b: float
+    spans: Mapping[str, tuple[float, float]], p: float, o: float, b: float, slope: bool
 ) -> str | None:
     """`outside_reason` of bare ranges: `prompt`, `output`, `batch`, `context`, and `knots`, the
-    prompt tokens of a batch that the curve covers."""
+    prompt tokens of a batch that the curve covers; `slope`: whether a context term is known."""
     last = p + o - 1
     found = []
     (prompt_from, prompt_to), (low, high) = spans["prompt"], spans["knots"]
@@ -139,6 +150,10 @@ def range_reason(
         found.append("output {:g} (measured {:.0f}-{:.0f})".format(o, *spans["output"]))
     elif o > 1 and last > spans["context"][1]:
         found.append(f"context {last:g} (measured up to {spans['context'][1]:.0f})")
+    lowest, highest = spans["context"]
+    if context_below(p, o, b, lowest):
+        unknown = "" if slope else ", and how a step grows with it is not known"
+        found.append(f"context from {p + 1:g} (measured {lowest:.0f}-{highest:.0f}{unknown})")
     if not spans["batch"][0] <= b <= spans["batch"][1]:
         found.append("batch {:g} (measured {:.0f}-{:.0f})".format(b, *spans["batch"]))
     return f"outside the measured range: {', '.join(found)}" if found else None

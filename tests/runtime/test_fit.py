@@ -231,6 +231,45 @@ def test_leaving_the_measured_range_is_flagged_with_a_reason() -> None:
     assert many.extrapolated.tolist() == [False, True]
 
 
+def test_a_context_below_the_measured_ones_is_flagged_beyond_a_slack() -> None:
+    """Steps were measured from a context of 2048 on: what 128 tokens take is a guess, and one that
+    a slope of the context makes no measurement. What fits into the noise of the weights is none."""
+    prefills = [observed(Point("prefill", p, 1), 0.01 + 1e-5 * p) for p in (16, 128, 8192)]
+
+    def steps(*contexts: int) -> list[Observation]:
+        points = [Point("decode", 0, n, 1, c) for c in contexts for n in (16, 32)]
+        return [observed(p, 0.003 * p.steps + 1e-6 * p.context_sum) for p in points]
+
+    one = fit(prefills + steps(2048))
+    assert one.predict(2048, 32).reason is None
+    below = one.predict(500, 200)
+    assert below.extrapolated
+    assert str(below.reason).endswith(
+        "context from 501 (measured 2049-2080, and how a step grows with it is not known)"
+    )
+    assert not one.predict(500, 1).extrapolated  # a prefill has no step
+    assert one.predict_many([500, 2048], [200, 32]).extrapolated.tolist() == [True, False]
+    several = fit(prefills + steps(1024, 2048, 4096))
+    assert several.b1_s is not None
+    assert str(several.predict(500, 200).reason).endswith("context from 501 (measured 1025-4128)")
+    assert not several.predict(1024 - 64, 100).extrapolated
+    assert several.predict(1024 - 65, 100).extrapolated
+    near = fit(prefills + steps(64))
+    assert not near.predict(16, 8).extrapolated  # 48 tokens less in one KV cache
+
+
+def test_a_batch_has_the_slack_of_one_request_to_share() -> None:
+    rows = [observed(Point("prefill", p, 1), 0.01 + 1e-5 * p) for p in (16, 128, 8192)]
+    rows += [
+        observed(Point("decode", 0, n, b, 64), n * (0.01 + 1e-3 * b))
+        for b in (1, 8)
+        for n in (16, 32)
+    ]
+    fitted = fit(rows)
+    assert not fitted.predict(16, 8, batch=1).extrapolated
+    assert "context from 17" in str(fitted.predict(16, 8, batch=8).reason)
+
+
 def test_json_round_trip_is_exact() -> None:
     for recipe in ("relative", "smooth-roofline", "published-2023", "denoised"):
         fitted = fit(grid(noise=0.01), recipe)
