@@ -90,30 +90,34 @@ def process_interval(
     One process: the windows' own t interval, labelled within-process. Two to five: Student's t on
     process means (df = processes - 1; a hierarchical bootstrap of 3 × 5 covers only 77 %). From six
     on: hierarchical bootstrap (processes, then windows inside each). The middle is the median of
-    all windows; `t` bounds are moved to surround it, keeping their width. Where every value is
-    positive the lower bound ends at 0: a time below it is no possibility to be counted.
+    all windows; `t` bounds are moved to surround it, keeping their width. Times and joules are
+    positive and differ by factors: where every value is positive, `t` is that of the logarithms,
+    so that both bounds are positive too.
     """
     arrays = [np.asarray(g, dtype=float) for g in groups if np.asarray(g).size]
     if not arrays:
         raise ValueError("interval of no windows")
     everything = np.concatenate(arrays)
-    mid, n, positive = median(everything), int(everything.size), bool((everything > 0).all())
-    if len(arrays) == 1:
-        inner = t_interval(arrays[0], confidence)
-        return _around(mid, inner, "within-process t", n, positive)
-    if len(arrays) < 6:
-        inner = t_interval([a.mean() for a in arrays], confidence)
-        return _around(mid, inner, f"t on {len(arrays)} process means", n, positive)
-    low, high = _hierarchical(arrays, confidence, draws, seed)
-    return Interval(mid, low, high, f"hierarchical bootstrap of {len(arrays)} processes", n)
+    mid, n = median(everything), int(everything.size)
+    if len(arrays) >= 6:
+        low, high = _hierarchical(arrays, confidence, draws, seed)
+        return Interval(mid, low, high, f"hierarchical bootstrap of {len(arrays)} processes", n)
+    one = len(arrays) == 1
+    values = arrays[0] if one else np.array([a.mean() for a in arrays])
+    said = "within-process t on {}windows" if one else f"t on {len(arrays)} {{}}process means"
+    if np.all(everything > 0):
+        return _around(mid, t_interval(np.log(values), confidence), said.format("log "), n, True)
+    return _around(mid, t_interval(values, confidence), said.format(""), n, False)
 
 
-def _around(mid: float, inner: Interval, method: str, n: int, positive: bool) -> Interval:
+def _around(mid: float, inner: Interval, method: str, n: int, logs: bool) -> Interval:
+    """`mid` with the width of `inner`, an interval of logarithms where `logs`."""
     if inner.low is None or inner.high is None:
         return Interval(mid, None, None, "single window", n)
     half = (inner.high - inner.low) / 2
-    low = max(0.0, mid - half) if positive else mid - half
-    return Interval(mid, low, mid + half, method, n)
+    if logs:
+        return Interval(mid, mid * float(np.exp(-half)), mid * float(np.exp(half)), method, n)
+    return Interval(mid, mid - half, mid + half, method, n)
 
 
 def _hierarchical(

@@ -40,8 +40,11 @@ def test_wilson_is_wilson() -> None:
 def test_the_interval_depends_on_the_number_of_processes() -> None:
     rng = np.random.default_rng(1)
     one = [rng.normal(10, 1, 5)]
-    assert s.process_interval(one).method == "within-process t"
-    assert s.process_interval(one * 3).method == "t on 3 process means"
+    assert s.process_interval(one).method == "within-process t on log windows"
+    assert s.process_interval(one * 3).method == "t on 3 log process means"
+    negative = [[-1.0, 1.0], [-2.0, 2.5]]  # no logarithm: a difference, not a time
+    assert s.process_interval(negative).method == "t on 2 process means"
+    assert s.process_interval(negative[:1]).method == "within-process t on windows"
     six = [rng.normal(10, 1, 5) for _ in range(6)]
     interval = s.process_interval(six)
     assert interval.method == "hierarchical bootstrap of 6 processes"
@@ -59,6 +62,32 @@ def test_t_on_process_means_covers_when_processes_differ() -> None:
         inside += interval.low <= 10 <= interval.high
     # The middle is the median of windows, not the mean: coverage stays near the nominal 95 %.
     assert 0.90 <= inside / 400 <= 0.99
+
+
+@pytest.mark.parametrize("processes", [2, 3, 5])
+@pytest.mark.parametrize("spread", [0.05, 0.6])
+def test_processes_that_differ_by_factors_are_covered_and_never_reach_0(
+    processes: int, spread: float
+) -> None:
+    """Log-normal processes around 10 s: 19 intervals of 20 hold it, and none starts at 0."""
+    rng = np.random.default_rng(processes)
+    inside = 0
+    for _ in range(1000):
+        centres = 10 * np.exp(spread * rng.standard_normal(processes))
+        windows = [c * np.exp(0.1 * spread * rng.standard_normal(5)) for c in centres]
+        interval = s.process_interval(windows)
+        assert interval.low is not None and interval.high is not None and interval.low > 0
+        assert interval.low * interval.high == pytest.approx(interval.mid**2)
+        inside += interval.low <= 10 <= interval.high
+    assert 0.925 <= inside / 1000 <= 0.975
+
+
+def test_windows_of_one_process_differ_by_factors_too() -> None:
+    """Two windows of a prefill, 12.9 and 15.3 ms, do not allow 0 ms."""
+    interval = s.process_interval([[0.0129, 0.0153]])
+    # ln(15.3 / 12.9) = 0.1706; times t(0.975, df=1) = 12.706 and halved: a factor of 2.957.
+    assert interval.low == pytest.approx(0.0141 / 2.957, rel=1e-3)
+    assert interval.high == pytest.approx(0.0141 * 2.957, rel=1e-3)
 
 
 def test_between_process_spread() -> None:
