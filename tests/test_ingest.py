@@ -179,7 +179,7 @@ def test_processes_make_the_interval(tmp_path: Path) -> None:
     assert (rows["runtime_high_s"] > 1.5 * rows["runtime_s"]).all(), "t with df=1 is wide"
     with sqlite3.connect(path) as connection:
         methods = {row[0] for row in connection.execute("SELECT runtime_interval FROM summary")}
-    assert methods == {"t on 2 process means"}
+    assert methods == {"t on 2 log process means"}
 
 
 def test_merging_twice_adds_nothing(database: Path, tmp_path: Path) -> None:
