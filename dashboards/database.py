@@ -95,7 +95,7 @@ class Database:
         return _overview(self._url, self._version)
 
     def covered_request(self) -> tuple[int, int]:
-        """A request (p, o) that every fit covers."""
+        """A request (p, o) that most fits cover."""
         made: tuple[int, int] = _ask(self._url, self._derived, "covered_request", ())
         return made
 

@@ -179,7 +179,7 @@ class Recorder:
     def close(self, status: str, scenario: Scenario | None = None, **fields: Any) -> Derived:
         """End the run, derive findings, summaries and fits, and keep the bills of one request.
 
-        The request is one that every fit covers; without a zone in `scenario` it is billed in the
+        The request is one that most fits cover; without a zone in `scenario` it is billed in the
         example zones.
         """
         self.update_run(status=str(status), ended_utc=utc_now(), **fields)

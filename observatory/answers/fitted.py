@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Engine, func, select
+from sqlalchemy import ColumnElement, Engine, and_, case, func, select
 
 from observatory.answers.laws import parameter_count
 from observatory.answers.names import FACTS, label, labels
@@ -16,9 +16,16 @@ from observatory.fitting import DEFAULT_RECIPE
 from observatory.runtime.fit import Fit, is_saturated
 from observatory.runtime.fit_names import in_joules
 from observatory.runtime.observations import PHASES, Observation, rows_of
+from observatory.runtime.predict import CONTEXT_SLACK
 from observatory.store import reader, schema
 
-DEFAULT_REQUEST = (128, 64)
+#: Requests (p, o) to ask of a store that is asked for none, in the order of preference: a usual
+#: one, smaller ones, then what stores hold whose steps were measured at long contexts alone.
+LADDER = (
+    (128, 64), (128, 32), (64, 32), (32, 16), (16, 8),
+    (512, 64), (512, 32), (1024, 64), (1024, 32), (2048, 64), (2048, 32), (2048, 16), (4096, 64),
+    (4096, 32), (8192, 32),
+)  # fmt: skip
 #: why a fit that passes through its points, whatever they are, has no error to show
 SATURATED = "the fit has as many parameters as points, and no point was held out"
 RESIDUALS = ("mape", "p95_error", "max_error")
@@ -106,19 +113,40 @@ def models(engine: Engine) -> list[str]:
 
 
 def covered_request(engine: Engine) -> tuple[int, int]:
-    """A request that every fit covers: 128 prompt and 64 output tokens, or less if need be."""
+    """A request that at least half of the fits cover: the first such of `LADDER`.
+
+    Where none is, the one that most cover. Where no fit covers any: 128 prompt tokens, or as near
+    as the fits allow, and 64 output tokens or fewer, never fewer than 2: every fit has decode
+    steps, and a request of one token shows none of them.
+    """
     f = schema.fit
+    lowest = f.c.parameters["ranges"]["context"][0].as_integer()
+    count = [func.sum(case((_covers(lowest, *rung), 1), else_=0)) for rung in LADDER]
     query = select(
         func.count(), func.max(f.c.prompt_min), func.min(f.c.prompt_max), func.min(f.c.output_max),
-        func.min(f.c.context_max),
+        func.min(f.c.context_max), func.max(lowest), *count,
     ).where(f.c.quantity == "runtime_s", f.c.recipe == DEFAULT_RECIPE)  # fmt: skip
     with engine.connect() as connection:
-        n, shortest, longest, most, room = connection.execute(query).one()
-    prompt, output = DEFAULT_REQUEST
+        n, shortest, longest, most, room, low, *covered = connection.execute(query).one()
+    prompt, output = LADDER[0]
     if not n:
         return prompt, output
+    if max(covered):
+        enough = min(max(covered), n / 2)
+        return next(rung for rung, c in zip(LADDER, covered, strict=True) if c >= enough)
     prompt = max(min(prompt, int(longest)), int(shortest))
-    return prompt, max(1, min(output, int(most), int(room) - prompt + 1))
+    prompt = max(prompt, min(int(longest), int(low) - 1))
+    return prompt, max(2, min(output, int(most), int(room) - prompt + 1))
+
+
+def _covers(lowest: ColumnElement[int], prompt: int, output: int) -> ColumnElement[bool]:
+    """Whether a fit covers this request at batch 1, by `predict.outside`."""
+    f = schema.fit
+    return and_(
+        f.c.prompt_min <= prompt, f.c.prompt_max >= prompt, f.c.output_max >= output,
+        f.c.batch_min <= 1, f.c.context_max >= prompt + output - 1,
+        lowest <= prompt + 1 + CONTEXT_SLACK,
+    )  # fmt: skip
 
 
 def idealized(

@@ -44,7 +44,7 @@ def table(engine: Engine, what: str, ask: Ask | None = None) -> pd.DataFrame:
 
 
 def request(engine: Engine, ask: Ask) -> Workload:
-    """The request asked for, else one that every fit covers."""
+    """The request asked for, else one that most fits cover."""
     return ask.workload or Workload.request(*answers.covered_request(engine))
 
 

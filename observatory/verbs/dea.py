@@ -35,7 +35,7 @@ SHOWN = 30
 @click.option(
     "--workload",
     metavar="P,O[,B]",
-    help="Prompt tokens, output tokens and batch.  [default: one that every fit covers]",
+    help="Prompt tokens, output tokens and batch.  [default: one that most fits cover]",
 )
 @click.option("--imported", is_flag=True, help="Units are imported rows.")
 @billing.zone

@@ -37,7 +37,7 @@ def command(
 ) -> None:  # fmt: skip
     """Time, energy, carbon, water and money of one request, from the stored fits.
 
-    Without --prompt and --output the request is one that every fit covers; with --requests it is
+    Without --prompt and --output the request is one that most fits cover; with --requests it is
     the mean request of a log. A request outside the measured range is flagged.
     """
     for name, value in (("--prompt", prompt), ("--output", output), ("--batch", batch)):
@@ -57,6 +57,10 @@ def command(
         traces.answer(engine, trace, scenario, model, batch, table, json_)
         return
     usual = answers.covered_request(engine)
+    if prompt is None and output is not None:
+        click.echo(f"note: {usual[0]} prompt tokens: --prompt was not given", err=True)
+    if output is None and prompt is not None:
+        click.echo(f"note: {usual[1]} output tokens: --output was not given", err=True)
     request = Workload.request(prompt or usual[0], output or usual[1], batch)
     found = answers.estimate(engine, request, scenario, model, table)
     if json_:

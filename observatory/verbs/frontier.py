@@ -42,7 +42,7 @@ MARKS = {"filled": "●", "half": "◐", "hollow": "○"}
     "--workload",
     metavar="P,O[,B]",
     help="Prompt tokens, output tokens and batch of the "
-    "request.  [default: one that every fit covers]",
+    "request.  [default: one that most fits cover]",
 )
 @click.option(
     "--imported", is_flag=True, help="Compare imported rows, one group a source, task and device."

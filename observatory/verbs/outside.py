@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from observatory.records import Workload
 from observatory.verbs import options
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from observatory.records import Workload
-
 
 def outside(
     engine: Engine, request: Workload | None, model: str | None = None
 ) -> list[dict[str, str]]:
-    """`model`, `configuration` and `reason` of each; none for a request that every fit covers
-    (None). Raises InputError where nothing was measured."""
-    if request is None:
-        return []
+    """`model`, `configuration` and `reason` of each; of the request that most fits cover where it
+    is None. Raises InputError where nothing was measured and a request is given."""
     from observatory import answers
 
+    if request is None:
+        if not answers.fit_count(engine):
+            return []
+        request = Workload.request(*answers.covered_request(engine))
     rows = answers.request_table(engine, request, model)
     left = rows[rows["extrapolated"].astype(bool)]
     columns = ("model", "configuration", "extrapolation")
