@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from observatory.answers import Estimate
 from observatory.capability.lanes import axis_of
 from observatory.capability.names import architecture, model_name
 from observatory.errors import ObservatoryError
+from observatory.figures.naming import KEY_CHARACTERS
 from observatory.footprint import Footprint, Scenario
 from observatory.footprint.comparison import Change
 from observatory.footprint.ladder import Rung
@@ -258,7 +260,9 @@ def _words(url: str, version: str) -> dict[tuple[str, str | None], str]:
 def _configurations(url: str, version: str) -> dict[str, str]:
     rows = _laws(url, version).runtime.rows
     names = (rows["model"] + " · " + rows["configuration"]).tolist() if len(rows) else []
-    return dict(zip(rows["configuration_key"].tolist(), names, strict=True))
+    found = dict(zip(rows["configuration_key"].tolist(), names, strict=True))
+    same = Counter(found.values())  # stacks that words cannot tell apart are told by their keys
+    return {k: n if same[n] == 1 else f"{n} · {k[:KEY_CHARACTERS]}" for k, n in found.items()}
 
 
 @st.cache_resource(show_spinner=False, max_entries=2)

@@ -15,7 +15,7 @@ from observatory.answers import Estimate
 from observatory.errors import InputError, UnknownNameError
 from observatory.exports import frames
 from observatory.figures import bills, hours, ladder, phases, routing, runtime, tradeoff
-from observatory.figures.naming import names
+from observatory.figures.naming import KEY_CHARACTERS, names
 from observatory.footprint import FactorTable, Footprint, Scenario
 from observatory.footprint.comparison import Change
 from observatory.footprint.hourly import HourlySeries
@@ -185,7 +185,8 @@ def _ratios(engine: Engine, ask: Ask) -> go.Figure:
     changes: dict[str, Change] = {}
     for key in others:
         change = answers.compare(engine, ask.workload, scenario, base, key)
-        changes[change.name_b] = change
+        same = change.name_b in changes  # told apart by its key, where words are the same
+        changes[f"{change.name_b} · {key[:KEY_CHARACTERS]}" if same else change.name_b] = change
     return ladder.ratios(frames.ratio_rows(changes))
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from observatory.errors import UnknownNameError
-from observatory.figures.style import shorten
+from observatory.figures import style
+from observatory.figures.naming import distinct
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -27,8 +28,8 @@ FONT = "DejaVu Sans, Liberation Sans, Arial, Helvetica, sans-serif"
 def for_paper(figure: go.Figure, width: str = "column") -> go.Figure:
     """A copy of `figure` for a column or a page of a paper. Raises UnknownNameError for the width.
 
-    Traces, axes and units are those of the page; only looks change. Category labels are cut to what
-    the width holds.
+    Traces, axes and units are those of the page; only looks change. Categories stay what they are:
+    the text of their ticks is cut to what the width holds.
     """
     if width not in WIDTHS:
         raise UnknownNameError("width", width, list(WIDTHS), f"one of {', '.join(WIDTHS)}")
@@ -53,7 +54,9 @@ def for_paper(figure: go.Figure, width: str = "column") -> go.Figure:
     made.update_xaxes(**axis)
     made.update_yaxes(**axis)
     for trace in made.data:
-        _slimmer(trace, LABEL_CHARACTERS[width])
+        _slimmer(trace)
+    for letter in ("x", "y"):
+        _shorter_ticks(made, letter, LABEL_CHARACTERS[width])
     made.update_annotations(font={"size": FONT_PX - 1})
     return made
 
@@ -63,7 +66,7 @@ def _named(figure: go.Figure) -> int:
     return sum(t.showlegend is not False and bool(t.name) for t in figure.data)
 
 
-def _slimmer(trace: Any, characters: int) -> None:
+def _slimmer(trace: Any) -> None:
     marker: Any = getattr(trace, "marker", None)
     if marker is not None and trace.type == "scatter" and isinstance(marker.size, int | float):
         marker.size = max(4, round(MARKER * marker.size, 1))
@@ -78,8 +81,20 @@ def _slimmer(trace: Any, characters: int) -> None:
         bars = getattr(trace, name, None)
         if bars is not None and bars.array is not None:
             bars.thickness, bars.width = 1, 2
-    for name in ("x", "y"):
-        values = getattr(trace, name, None)
-        if values is not None and any(isinstance(v, str) for v in values):
-            setattr(trace, name, [shorten(v, characters) if isinstance(v, str) else v
-                                  for v in values])  # fmt: skip
+
+
+def _shorter_ticks(figure: go.Figure, letter: str, characters: int) -> None:
+    """Cut the text of an axis's ticks, where it is longer: two categories never become one."""
+    axis = figure.layout[f"{letter}axis"]
+    places = [v for trace in figure.data for v in _texts(getattr(trace, letter, None))]
+    texts = [style.unsafe(v) for v in axis.ticktext or axis.tickvals or dict.fromkeys(places)
+             if isinstance(v, str)]  # fmt: skip
+    if places and any(len(text) > characters for text in texts):
+        axis.update(
+            tickmode="array", tickvals=list(axis.tickvals or dict.fromkeys(places)),
+            ticktext=[style.safe(text) for text in distinct(texts, characters)],
+        )  # fmt: skip
+
+
+def _texts(values: Any) -> list[str]:
+    return [] if values is None else [v for v in values if isinstance(v, str)]

@@ -49,6 +49,11 @@ def safe(text: object) -> str:
     return html.escape("" if text is None else str(text), quote=False)
 
 
+def unsafe(text: str) -> str:
+    """The text that `safe` was given."""
+    return html.unescape(text)
+
+
 def shorten(text: str, width: int = 34) -> str:
     """`text` cut to `width` characters with an ellipsis."""
     return text if len(text) <= width else text[: width - 1].rstrip() + "…"

@@ -15,6 +15,7 @@ from observatory.errors import InputError, UnknownNameError
 from observatory.exports import rendering
 from observatory.exports.drawings import DRAWINGS
 from observatory.figures import paper, style
+from observatory.records import Configuration, Model
 from tests import synthetic
 
 pytest.importorskip("plotly", reason="the extra `figures` is not installed")
@@ -128,10 +129,41 @@ def test_width_of_a_page_and_unknown_width(database: Path, tmp_path: Path) -> No
         paper.for_paper(style.blank("x"), "poster")
 
 
-def test_long_labels_are_cut_to_the_column() -> None:
+def test_long_labels_are_cut_to_the_column_and_categories_stay_what_they_are() -> None:
     go = style.graph_objects()
-    made = paper.for_paper(go.Figure(go.Scatter(x=[1, 2], y=["a" * 90, "b"])))
-    assert [len(y) for y in made.data[0].y] == [paper.LABEL_CHARACTERS["column"], 1]
+    long = [f"{'a' * 60} {n} thread" for n in (1, 2)]
+    bars = [go.Bar(x=[1, 2, 3], y=[*long, "b & c"], orientation="h") for _ in range(2)]
+    made = paper.for_paper(go.Figure(bars))
+    assert [list(bar.y) for bar in made.data] == [[*long, "b & c"]] * 2
+    axis = made.layout.yaxis
+    assert list(axis.tickvals) == [*long, "b & c"]
+    assert len(set(axis.ticktext)) == 3 and axis.ticktext[2] == "b &amp; c"
+    assert max(map(len, axis.ticktext[:2])) <= paper.LABEL_CHARACTERS["column"]
+    assert axis.ticktext[0].endswith("1 thread") and axis.ticktext[1].endswith("2 thread")
+    assert paper.for_paper(go.Figure(go.Bar(x=["b"], y=[1]))).layout.xaxis.ticktext is None
+
+
+def test_two_configurations_of_a_model_have_a_bar_each(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bars of one category are stacked, and would show a time that nothing takes."""
+    from dataclasses import replace
+
+    path = tmp_path / "several.db"
+    real = synthetic.configuration_of
+    for threads in (1, 2):
+
+        def configuration(of: Model, threads: int = threads) -> Configuration:
+            return replace(real(of), threads=threads, attention="kernel-" + "x" * 60)
+
+        monkeypatch.setattr(synthetic, "configuration_of", configuration)
+        synthetic.record(path, f"run-{threads}", scale=float(threads))
+    made = spec(path, tmp_path, "request", "--prompt", "100", "--output", "10")
+    bars = [trace for trace in made["data"] if trace["type"] == "bar"]
+    assert all(len(set(bar["y"])) == 2 for bar in bars)
+    assert made["layout"]["yaxis"].get("ticktext", bars[0]["y"]) == [
+        "SmolLM2-135M · 1 thread", "SmolLM2-135M · 2 threads",
+    ]  # fmt: skip
 
 
 def test_list_needs_no_database(capsys: pytest.CaptureFixture[str]) -> None:

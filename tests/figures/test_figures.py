@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from observatory import answers
 from observatory.errors import InputError
-from observatory.figures import bills, labels, ladder, phases, runtime, style, tradeoff
+from observatory.figures import bills, labels, ladder, naming, phases, runtime, style, tradeoff
 from observatory.store.database import open_read_only
 from tests import synthetic
 
@@ -115,6 +115,36 @@ def test_inputs_of_the_variance_are_named_in_words() -> None:
 def test_markup_in_a_name_is_text() -> None:
     made = bills.bill(bill_rows().assign(name="<a href=x>y</a>"), "co2e_operational_g").to_json()
     assert "<a href" not in made and "&lt;a href" in json.loads(made)["data"][0]["name"]
+
+
+@given(st.lists(st.text(min_size=1, max_size=90), min_size=1, max_size=8), st.integers(12, 40))
+def test_texts_cut_short_stay_apart(texts: list[str], width: int) -> None:
+    texts = [*texts, "p" * 60 + " one", "p" * 60 + " two", "q" * 60, "q" * 61]
+    short = naming.distinct(texts, width)
+    assert len(set(short)) == len(set(texts)) and max(map(len, short)) <= width
+    assert all(s == t for s, t in zip(short, texts, strict=True) if len(t) <= width)
+
+
+def test_what_differs_stands_in_a_cut_text() -> None:
+    same = "Pythia-160M · AMD EPYC 7B13 64-Core Processor, bfloat16, sdpa, eager"
+    assert naming.distinct([f"{same}, 2 threads", f"{same}, 1 thread", "Qwen"], 26) == [
+        "Pythia-160M · A… 2 threads", "Pythia-160M · AM… 1 thread", "Qwen",
+    ]  # fmt: skip
+
+
+def test_names_say_what_sets_configurations_apart() -> None:
+    rows = pd.DataFrame(
+        [("a", "CPU, bfloat16, 2 threads", "k1", "e"), ("a", "CPU, bfloat16, 1 thread", "k2", "e"),
+         ("b", "CPU, bfloat16", "k3", "e"), ("b", "CPU, bfloat16", "k3", "e"),
+         ("c", "CPU", "k4", "e1"), ("c", "CPU", "k4", "e2"),
+         ("d", "CPU", "k5", "e"), ("d", "CPU, static", "k6", "e")],
+        columns=["model", "configuration", "configuration_key", "environment_key"],
+    )  # fmt: skip
+    assert naming.names(rows) == [
+        "a · 2 threads", "a · 1 thread", "b", "b", "c · CPU · k4/e1", "c · CPU · k4/e2",
+        "d · CPU", "d · static",
+    ]  # fmt: skip
+    assert naming.names(rows.drop(columns="environment_key"))[:2] == naming.names(rows)[:2]
 
 
 def test_empty_tables_give_a_sentence() -> None:
