@@ -26,6 +26,7 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>$~:&\"'=^@])")
 #: read: `:material/home:`, `https://…`, `www.…`, an address with @
 _LINKED = re.compile(r"(?<=:)(?=[/A-Za-z_+-])|(?<=www)(?=\.)|(?=@)", re.IGNORECASE)
 _JOINER = "\u2060"  #: of no width, and no break
+LARGEST_WHOLE = 2**53  #: up to here a float holds every whole number
 MOST_ROWS = 200  #: rows shown of a table; its files have all
 ABBREVIATIONS = ("ttft", "tpot", "mfu", "mbu", "mape", "id", "kv", "cpu", "gpu")
 #: what a column means, for those who hover over its name
@@ -169,7 +170,8 @@ def _readable(rows: pd.DataFrame) -> pd.DataFrame:
 def readable(rows: pd.DataFrame) -> pd.DataFrame:
     """Columns scaled to a readable unit that stands in their name; bounds in the same unit.
 
-    Three significant digits. Text is guarded against spreadsheets, as the table can be copied.
+    Three significant digits; whole numbers (counts, tokens, years, seeds) stay as they are. Text is
+    guarded against spreadsheets, as the table can be copied.
     """
     names = [str(c) for c in rows.columns]
     made: dict[str, Any] = {}
@@ -185,11 +187,11 @@ def readable(rows: pd.DataFrame) -> pd.DataFrame:
         if name in units:
             factor, symbol = units[name]
             stem = re.sub(r"(_per)?_(s|j|wh|g|l|usd|w|bytes)(?=$|_low$|_high$)", "", name)
-            made[f"{_words(stem)} ({symbol})"] = _rounded(column.astype(float) / factor)
+            made[f"{_words(stem)} ({symbol})"] = (column.astype(float) / factor).map(_rounded)
         elif name.endswith("_utc"):
             made[f"{_words(name.removesuffix('_utc'))} (UTC)"] = column.map(moment)
         elif pd.api.types.is_float_dtype(column):
-            made[_words(name)] = _rounded(column)
+            made[_words(name)] = _plain(column)
         else:
             made[_words(name)] = column
     return tables.guard_frame(pd.DataFrame(made))
@@ -205,8 +207,16 @@ def _words(name: str) -> str:
     return " ".join(w.upper() if w in ABBREVIATIONS else w for w in name.split("_"))
 
 
-def _rounded(column: pd.Series[Any]) -> pd.Series[Any]:
-    return column.map(lambda v: v if pd.isna(v) else float(f"{v:.3g}"))
+def _plain(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Numbers without a unit: whole ones as they are, of which a column is one of integers."""
+    known = column.dropna()
+    if ((known % 1 == 0) & (known.abs() < LARGEST_WHOLE)).all() and not known.empty:
+        return column.astype("Int64")
+    return column.map(lambda v: v if v % 1 == 0 else _rounded(v))
+
+
+def _rounded(value: float) -> float:
+    return value if pd.isna(value) else float(f"{value:.3g}")
 
 
 def shapes(bars: str = "Bars reach from the 5th to the 95th percentile.") -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from observatory import answers
@@ -132,3 +133,19 @@ def test_the_card_names_no_grid_that_was_not_chosen(page: Opener, filled: Path) 
 def test_hostile_names_reach_the_card_as_text(page: Opener, hostile: Path) -> None:
     app = page(hostile, "card")
     assert not app.exception and any(name in words(app) for name in HOSTILE)
+
+
+def test_whole_numbers_of_a_table_are_not_rounded(page: Opener, filled: Path) -> None:
+    from dashboards import theme
+
+    shown = theme.readable(pd.DataFrame({
+        "year": [2023.0, None], "prompt_tokens": [8192.0, 2049.0], "seed": [123456789, 1],
+        "runtime_s": [1.23456, 2.0], "score": [0.123456, 8192.0],
+    }))  # fmt: skip
+    assert shown["year"].tolist() == [2023, pd.NA]
+    assert shown["prompt tokens"].tolist() == [8192, 2049]
+    assert shown["prompt tokens"].dtype == "Int64" and shown["seed"].tolist() == [123456789, 1]
+    assert shown["runtime (s)"].tolist() == [1.23, 2.0] and shown["score"].tolist() == [0.123, 8192]
+    factors = next(t.value for t in page(filled, "methods").dataframe if "evidence" in t.value)
+    years = set(pd.to_numeric(factors["year"]).dropna())
+    assert {2023, 2024, 2025} <= years <= set(range(1990, 2031))
