@@ -1,4 +1,5 @@
-"""What the name of a column says: its quantity, its bounds, and the unit in which it reads well."""
+"""What the name of a column says: its quantity, its bounds, the unit in which it reads well, and
+whether its values are whole numbers."""
 
 from __future__ import annotations
 
@@ -6,8 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
+from sqlalchemy import Integer
 
+from observatory.store import schema
 from observatory.units import UNITS
+
+#: columns of the store that hold whole numbers; those that may be missing are read as floats
+WHOLE = frozenset(
+    column.name for table in schema.metadata.tables.values() for column in table.columns
+    if isinstance(column.type, Integer)
+)  # fmt: skip
 
 
 def bound_of(name: str, names: Sequence[str]) -> str | None:
@@ -52,3 +61,11 @@ def scale_of(values: pd.Series[Any], quantity: str) -> tuple[float, str]:
         return 1.0, unit.symbol
     middle = float(known.median())
     return next(((f, s) for f, s in unit.scales if middle >= f), unit.scales[-1])
+
+
+def whole_numbers(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with the columns of `WHOLE` as integers, missing ones too: 16, not 16.0."""
+    floats = [name for name in frame.columns
+              if name in WHOLE and pd.api.types.is_float_dtype(frame[name])]  # fmt: skip
+    whole = [name for name in floats if (frame[name].dropna() % 1 == 0).all()]
+    return frame.astype(dict.fromkeys(whole, "Int64"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -18,12 +18,13 @@ from observatory.errors import InputError, UnknownNameError
 from observatory.exports.columns import bound_of
 from observatory.exports.latex_cells import Column, column_of
 from observatory.exports.latex_text import breakable
-from observatory.exports.paper_columns import PAPER, PaperTable, caption_facts, with_point
+from observatory.exports.paper_columns import PAPER, PaperTable, caption_facts, marks, prepared
 
 WIDTHS_PT = {"column": 229.0, "page": 345.0}
 #: name and points of an em, with what small fonts of Computer Modern are wider than by their size
 SIZES = (("small", 9.0 * 1.03), ("footnotesize", 8.0 * 1.06), ("scriptsize", 7.0 * 1.14))
 SEPARATION_PT = 3.0  #: \\tabcolsep; twice between columns
+MARK_EM = 0.5  #: of a raised letter
 NARROWEST_EM = 7.0  #: of a wrapped column
 LINES_A_PAGE = 40
 
@@ -51,13 +52,16 @@ def to_latex(
     `columns` chooses columns by name; else those that a paper wants of `what`, else all. A column
     named as a unit of `observatory.units` is scaled to one readable unit, which stands in the
     header; a column without any value is left out, and named in a comment; a text that all rows
-    share moves to the caption. Raises UnknownNameError for a column, InputError for no rows and
+    share moves to the caption, and facts in which they differ get a letter that the caption
+    explains. Raises UnknownNameError for a column, InputError for no rows and
     where `columns` are too wide.
     """
     if frame.empty:
         raise InputError(f"a table needs rows, {what or 'this'} has none")
-    frame = with_point(frame)
     paper = PAPER.get(what or "", PaperTable("", tuple(str(c) for c in frame.columns)))
+    frame, aside = _without_aside(frame, paper)
+    letters, letter_of, told = marks(frame, paper.said)
+    frame = prepared(frame)
     names = [str(c) for c in frame.columns]
     for name in columns or ():
         if name not in names:
@@ -69,14 +73,40 @@ def to_latex(
     made = [column_of(frame, n, names) for n in kept if n not in (*empty, *shared)]
     if not made:
         raise InputError(f"a table needs values, the columns {', '.join(kept)} have none")
+    if made[0].numeric:
+        letters, told = {}, ()
+    elif letters:
+        made[0] = _marked(made[0], letter_of)
     layout, made, dropped = _fitting(made, WIDTHS_PT[width], bool(columns))
-    facts = _facts(frame, (*shared, *paper.said), [c.name for c in made])
-    said = [s for s in (caption or paper.title, facts, _brackets(made, paper)) if s]
-    lines = [f"% no value in: {', '.join(empty)}"] if empty else []
+    facts = _facts(frame, (*shared, *paper.said), [*told, *(c.name for c in made)])
+    differing = "; ".join(f"({letter}) {facts}" for letter, facts in letters.items())
+    said = [s for s in (caption or paper.title, facts, differing and f"{differing}.",
+                        _brackets(made, paper)) if s]  # fmt: skip
+    lines = [f"% left out: {aside} rows of {' and '.join(paper.aside)}"] if aside else []
+    lines += [f"% no value in: {', '.join(empty)}"] if empty else []
     lines += [f"% left out to fit: {', '.join(dropped)}"] if dropped else []
     lines_of_text = len(frame) * _lines_a_row(made, layout, WIDTHS_PT[width])
     body = _long if lines_of_text > LINES_A_PAGE else _floating
     return "\n".join([*lines, *body(made, layout, " ".join(said), label, width)]) + "\n"
+
+
+def _without_aside(frame: pd.DataFrame, paper: PaperTable) -> tuple[pd.DataFrame, int]:
+    """The frame without phases that are no result, unless it has no other; how many rows went."""
+    if not paper.aside or "phase" not in frame:
+        return frame, 0
+    kept = frame[~frame["phase"].isin(paper.aside)]
+    return (frame, 0) if kept.empty else (kept, len(frame) - len(kept))
+
+
+def _marked(column: Column, letters: Sequence[str]) -> Column:
+    """The column with a raised letter after each of its texts."""
+    body = []
+    for text, letter in zip(column.body, letters, strict=True):
+        mark, end = rf"$^{{\mathrm{{{letter}}}}}$", r"\par}"
+        wrapped = text.endswith(end)
+        body.append(f"{text.removesuffix(end)}{mark}{end}" if wrapped else f"{text}{mark}")
+    wider = column.em + MARK_EM
+    return replace(column, body=tuple(body), em=wider, stacked_em=wider)
 
 
 def _shared(values: pd.Series[Any]) -> bool:

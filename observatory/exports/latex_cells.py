@@ -62,7 +62,7 @@ def column_of(frame: pd.DataFrame, name: str, names: Sequence[str]) -> Column:
     beside = max(width_em(_printed(f"{t} {b}" if b else t))
                  for t, b in zip(body, below, strict=True))  # fmt: skip
     return Column(
-        name, escape_latex(head), escape_latex(unit), tuple(body),
+        name, escape_latex(head), escape_latex(unit).replace("CO2e", "CO$_2$e"), tuple(body),
         max(beside, width_em(f"{head} {unit}".strip())), True, below,
         max(wide, brackets, width_em(head), width_em(unit)),
     )  # fmt: skip

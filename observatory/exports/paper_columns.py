@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from string import ascii_lowercase
 
 import pandas as pd
 
+from observatory.answers import label
+from observatory.derive import plain_rows
+from observatory.figures.naming import names
 from observatory.figures.runtime import point_label
 
 MOST_VALUES = 3  #: different values of a column that a caption lists
+MOST_MARKS = 12  #: different sets of facts that a caption tells by a letter
+#: phases that say how steady a machine was, and are no result
+ASIDE = ("anchor", "idle")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +27,13 @@ class PaperTable:
     columns: tuple[str, ...]
     said: tuple[str, ...] = ()
     brackets: str = ""
+    aside: tuple[str, ...] = ()  #: phases left out beside others
 
 
 _STACK = ("device", "dtype", "attention", "threads", "backend", "backend_version", "weights",
-          "energy_method", "energy_boundary")  # fmt: skip
+          "energy_method", "energy_provenance", "energy_boundary")  # fmt: skip
+#: facts that the words of a configuration tell
+_IN_WORDS = frozenset({"device", "dtype", "attention", "threads", "configuration"})
 #: headers shorter than the names of their columns; units are added
 HEADS = {
     "prompt_tokens": "prompt", "context_tokens": "context", "output_tokens": "output",
@@ -46,11 +56,12 @@ PAPER: Mapping[str, PaperTable] = {
     "summary": PaperTable(
         "Measured points: median of one iteration.",
         ("model", "point", "runtime_s", "energy_j", "tokens_per_s", "n_windows"), _STACK, CI95,
+        ASIDE,
     ),
     "idealized": PaperTable(
         "Measured, idealized and roofline time.",
         ("model", "point", "runtime_s", "idealized_s", "error_rel", "roofline_s"),
-        (*_STACK[:7], "roofline_bound"), CI95,
+        (*_STACK[:7], "roofline_bound"), CI95, ASIDE,
     ),
     "fits": PaperTable(
         "Idealized runtime and energy: fitted laws and their errors.",
@@ -118,15 +129,49 @@ def caption_facts(frame: pd.DataFrame, names: Sequence[str]) -> str:
     return "; ".join(parts)
 
 
-def with_point(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with `point` (`decode 16 from 512`) where it has the columns that make one, and
-    the bounds of kept estimates named as those of every other number."""
+def marks(
+    frame: pd.DataFrame, names: Sequence[str]
+) -> tuple[dict[str, str], list[str], tuple[str, ...]]:
+    """What rows differ in, by a letter: (letter -> its facts, the letter of each row, the columns
+    that the letters tell).
+
+    Empty where all rows share these facts, where the name of a single model's rows says them, and
+    where there are more than MOST_MARKS sets, too many for a caption.
+    """
+    varying = tuple(n for n in names if n in frame and frame[n].astype(str).nunique() > 1)
+    rows = [caption_facts(frame.iloc[[i]], varying) for i in range(len(frame))] if varying else []
+    letters = dict(zip(dict.fromkeys(rows), ascii_lowercase, strict=False))
+    told = "configuration_key" in frame and frame["model"].nunique() == 1
+    if not 2 <= len(set(rows)) <= MOST_MARKS or (told and _IN_WORDS.issuperset(varying)):
+        return {}, [], ()
+    return {letter: facts for facts, letter in letters.items()}, [letters[r] for r in rows], varying
+
+
+def prepared(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame as a paper's table reads it.
+
+    With `point` (`decode 16 from 512`) where it has the columns that make one, each model named
+    with what sets its configurations apart, and the bounds of kept estimates named as those of
+    every other number.
+    """
     made = frame
     if {"phase", "prompt_tokens", "context_tokens", "output_tokens", "batch"} <= set(frame.columns):
         made = made.assign(point=[point_label(row) for row in frame.to_dict("records")])
     if {"low", "mid", "high"} <= set(frame.columns):
         made = made.rename(columns={"low": "mid_low", "high": "mid_high"})
+    if "model" in made and ("configuration" in made or {"device", "dtype"} <= set(made.columns)):
+        made = made.assign(model=names(_stacks(made)))
     return made
+
+
+def _stacks(frame: pd.DataFrame) -> pd.DataFrame:
+    """Model, configuration in words and key of each row, as `naming.names` asks."""
+    words = frame["configuration"] if "configuration" in frame else [
+        label(row | {"device_kind": row["device"]}) for row in plain_rows(frame)
+    ]  # fmt: skip
+    made = frame[["model"]].assign(configuration=words)
+    key = frame["configuration_key"] if "configuration_key" in frame else made["configuration"]
+    return made.assign(configuration_key=key)
 
 
 def _known(value: object) -> bool:

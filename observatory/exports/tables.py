@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 
 from observatory.errors import InputError, UnknownNameError
+from observatory.exports.columns import whole_numbers
 from observatory.exports.latex import to_latex
 from observatory.records import canonical_json
 
@@ -79,9 +80,10 @@ class _Lines(io.StringIO):
 
 
 def to_csv(frame: pd.DataFrame) -> str:
-    """CSV with a header, `\\n` line ends and floats in full precision; missing is empty."""
+    """CSV with a header, `\\n` line ends, counts as integers and floats in full precision; missing
+    is empty."""
     lines = _Lines(newline="")
-    guard_frame(frame).to_csv(lines, index=False, lineterminator="\r\n")
+    guard_frame(whole_numbers(frame)).to_csv(lines, index=False, lineterminator="\r\n")
     return lines.getvalue()
 
 
@@ -118,7 +120,8 @@ def _reads_as(text: str, kind: type[int] | type[float]) -> bool:
 
 def to_json(frame: pd.DataFrame) -> str:
     """A JSON list of objects; missing is null. Nested values stay nested."""
-    return json.dumps(records(frame), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    rows = records(whole_numbers(frame))
+    return json.dumps(rows, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -20,8 +20,7 @@ def names(rows: pd.DataFrame) -> list[str]:
     """
     keys = ["configuration_key", *(["environment_key"] if "environment_key" in rows else [])]
     models, stacks = rows["model"].astype(str), rows["configuration"].astype(str)
-    ids = ["/".join(str(part)[:KEY_CHARACTERS] for part in key)
-           for key in rows[keys].itertuples(index=False)]  # fmt: skip
+    ids = ["/".join(map(str, key)) for key in rows[keys].itertuples(index=False)]
     known: dict[str, dict[str, str]] = {}
     for model, key, words in zip(models, ids, stacks, strict=True):
         known.setdefault(model, {})[key] = words
@@ -32,9 +31,13 @@ def names(rows: pd.DataFrame) -> list[str]:
     }
     found = Counter(named.values())
     return [
-        named[who] if found[named[who]] == 1 else f"{named[who]} · {who[1]}"
+        named[who] if found[named[who]] == 1 else f"{named[who]} · {_short(who[1])}"
         for who in zip(models, ids, strict=True)
     ]
+
+
+def _short(key: str) -> str:
+    return "/".join(part[:KEY_CHARACTERS] for part in key.split("/"))
 
 
 def differing(texts: Sequence[str]) -> list[str]:

@@ -28,7 +28,9 @@ def point_label(row: Mapping[Any, Any]) -> str:
         return f"prefill {whole('prompt_tokens')}{batch}"
     if row["phase"] == "decode":
         return f"decode {whole('output_tokens')} from {whole('context_tokens')}{batch}"
-    what = {"e2e": "request"}.get(str(row["phase"]), row["phase"])
+    what = {"e2e": "request"}.get(str(row["phase"]), str(row["phase"]))
+    if whole("prompt_tokens") == whole("output_tokens") == "?":  # such as idling
+        return f"{what}{batch}"
     return f"{what} {whole('prompt_tokens')} + {whole('output_tokens')}{batch}"
 
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import Engine
 
 from observatory.errors import InputError, UnknownNameError
 from observatory.exports import latex, questions
 from observatory.exports.latex_text import breakable, escape_latex
 from observatory.exports.paper_columns import PAPER
 from observatory.footprint import Scenario
+from observatory.records import Configuration, Model
 from observatory.store.database import open_read_only
 from tests import synthetic
 
@@ -119,6 +122,62 @@ def test_values_are_those_of_the_table_in_the_unit_of_the_header(
     assert shown == pytest.approx(first["runtime_s"] * 1e3, rel=0.006)
     low, high = (float(v) for v in re.findall(r"\[([\d.]+), ([\d.]+)\]", body[0])[0])
     assert low <= shown <= high
+
+
+def several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """A store of one model on two counts of threads, one with a measured idle, and of another."""
+    path, real = tmp_path / "several.db", synthetic.configuration_of
+    for threads in (1, 2):
+
+        def configuration(of: Model, threads: int = threads) -> Configuration:
+            return replace(real(of), threads=threads)
+
+        monkeypatch.setattr(synthetic, "configuration_of", configuration)
+        synthetic.record(path, f"run-{threads}", scale=float(threads))
+    return open_read_only(path)
+
+
+@pytest.mark.parametrize("what", ["summary", "idealized", "fits", "footprint"])
+@pytest.mark.parametrize("width", list(latex.WIDTHS_PT))
+def test_rows_of_two_configurations_of_a_model_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, width: str
+) -> None:
+    frame = questions.table(several(tmp_path, monkeypatch), what)
+    text = latex.to_latex(frame, what=what, width=width)
+    first = [line.partition(" & ")[0] for line in text.splitlines() if line.endswith(r" \\")]
+    assert {"SmolLM2-135M $\\cdot$ 1 thread", "SmolLM2-135M $\\cdot$ 2 threads"} <= set(first)
+
+
+def test_rows_that_differ_in_how_their_joules_were_seen_carry_a_letter(
+    frames: dict[str, pd.DataFrame],
+) -> None:
+    frame = frames["footprint"].head(4).assign(
+        energy_provenance=["measured", "estimated"] * 2, energy_method=["nvml", "codecarbon"] * 2
+    )  # fmt: skip
+    text = latex.to_latex(frame, what="footprint")
+    said = (
+        r"(a) energy method nvml; energy provenance measured; (b) energy method codecarbon; energy"
+    )
+    assert said in text and "measured / estimated" not in text and "nvml / codecarbon" not in text
+    body = text.partition(r"\midrule")[2].splitlines()[1:5]
+    assert [row.partition(" & ")[0][-15:] for row in body] == [
+        rf"$^{{\mathrm{{{letter}}}}}$"[-15:] for letter in "abab"
+    ]
+
+
+def test_idle_and_anchor_are_no_result_unless_asked_for(frames: dict[str, pd.DataFrame]) -> None:
+    frame = frames["summary"].head(3).assign(phase=["idle", "decode", "anchor"])
+    text = latex.to_latex(frame, what="summary")
+    assert text.startswith("% left out: 2 rows of anchor and idle\n")
+    assert "idle" not in text.partition("\n")[2] and text.count(r"\\") == 2
+    idle = frame.assign(phase="idle", prompt_tokens=None, output_tokens=None)
+    text = latex.to_latex(idle, what="summary", columns=["point", "runtime_s"])
+    assert text.count("idle &") == 3 and "?" not in text
+
+
+def test_carbon_has_its_subscript(frames: dict[str, pd.DataFrame]) -> None:
+    head = latex.to_latex(frames["footprint"], what="footprint").partition(r"\toprule")[2]
+    assert "CO$_2$e)" in head and "CO2e" not in head.partition(r"\midrule")[0]
 
 
 def test_chosen_columns_are_the_columns(frames: dict[str, pd.DataFrame]) -> None:

@@ -68,6 +68,14 @@ def test_json_reads_back_equal(database: Path, tmp_path: Path, what: str) -> Non
     assert json.loads(content) == tables.records(asked(database, what))
 
 
+def test_counts_are_whole_in_a_file_where_some_are_missing(database: Path, tmp_path: Path) -> None:
+    text = exported(database, tmp_path / "x.csv", "summary", "--columns",
+                    "phase,prompt_tokens,context_tokens,batch,runtime_s").decode()  # fmt: skip
+    assert "prefill,16,,1,0." in text and "decode,,512,1,0." in text
+    rows = json.loads(exported(database, tmp_path / "x.json", "summary", "--format", "json"))
+    assert {type(row["prompt_tokens"]) for row in rows} == {int, type(None)}
+
+
 def test_a_hostile_run_id_is_guarded_in_the_file_and_whole_when_read(
     database: Path, tmp_path: Path
 ) -> None:
