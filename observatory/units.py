@@ -69,6 +69,11 @@ def show(value: float | None, quantity: str, digits: int = 3, like: float | None
     return f"{significant(value / factor, digits)} {symbol}"
 
 
+def symbol(quantity: str, like: float) -> str:
+    """The symbol with the prefix in which `like` is shown."""
+    return _scale(UNITS[quantity], like)[1]
+
+
 def _scale(unit: Unit, value: float) -> tuple[float, str]:
     if value == 0:
         return 1.0, unit.symbol

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).resolve().parent.parent
+
 
 @pytest.fixture(scope="session")
 def reference() -> Path:
@@ -17,4 +19,16 @@ def reference() -> Path:
     path = Path(value)
     if not (path / "README.md").is_file():
         pytest.skip(f"reference data: no README.md under OBSERVATORY_REFERENCE={value}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with what a checkout ships: the published sets, rows of others, scores."""
+    from observatory.datasets.read import find_sets, load
+    from observatory.datasets.shipped import load_shipped
+
+    path = tmp_path_factory.mktemp("published") / "observatory.db"
+    load(path, find_sets(ROOT / "results" / "published"))
+    load_shipped(str(path))
     return path

@@ -10,9 +10,8 @@ import click
 
 from observatory.errors import InputError
 from observatory.records import Workload
-from observatory.units import largest, show, show_interval
 from observatory.verbs import billing, options, traces
-from observatory.verbs.tables import legend, percent, print_table
+from observatory.verbs.tables import in_one_unit, legend, percent, print_table
 
 if TYPE_CHECKING:
     from observatory.answers import Estimate
@@ -75,15 +74,21 @@ def print_estimates(found: list[Estimate] | tuple[Estimate, ...]) -> None:
     request = f"{first.prompt_tokens} prompt + {first.output_tokens} output tokens"
     request += f", batch {first.batch}" if first.batch > 1 else ""
     marks, where = legend([e.configuration for e in found])
+    names = told_apart(found)
+    columns = [
+        in_one_unit("runtime", "runtime_s",
+                    [(e.runtime_low_s, e.runtime_s, e.runtime_high_s) for e in found]),
+        in_one_unit("TTFT", "ttft_s", [(None, e.ttft_s, None) for e in found]),
+        in_one_unit("TPOT", "tpot_s", [(None, e.tpot_s, None) for e in found]),
+        in_one_unit("roofline", "runtime_s", [(None, e.roofline_s, None) for e in found]),
+    ]  # fmt: skip
     print_table(
         f"Idealized runtime of a request of {request}",
-        ["model", "on", "#runtime", "#TTFT", "#TPOT", "#roofline", "#of it", "range"],
+        ["model", "on", *(heading for heading, _ in columns), "#of it", "range"],
         [
-            [e.model, mark,
-             show_interval(e.runtime_low_s, e.runtime_s, e.runtime_high_s, "runtime_s"),
-             show(e.ttft_s, "ttft_s"), show(e.tpot_s, "tpot_s"), show(e.roofline_s, "runtime_s"),
+            [e.model, mark, *(cells[i] for _, cells in columns),
              percent(e.roofline_ratio, 0), "OUTSIDE" if e.extrapolated else "inside"]
-            for e, mark in zip(found, marks, strict=True)
+            for i, (e, mark) in enumerate(zip(found, marks, strict=True))
         ],
         [*where,
          *sorted({f"interval: {e.error_basis}" for e in found if e.error_rel is not None}
@@ -91,7 +96,8 @@ def print_estimates(found: list[Estimate] | tuple[Estimate, ...]) -> None:
                     for e, mark in zip(found, marks, strict=True) if e.error_rel is None}
                  | {f"roofline: {e.roofline_hardware}; 'of it': roofline / runtime"
                     for e in found if e.roofline_hardware}
-                 | {f"{e.model}: {e.extrapolation}" for e in found if e.extrapolation})],
+                 | {f"{name}: {e.extrapolation}"
+                    for e, name in zip(found, names, strict=True) if e.extrapolation})],
     )  # fmt: skip
     print_bills(found)
 
@@ -102,6 +108,8 @@ class Billed(Protocol):
     @property
     def model(self) -> str: ...
     @property
+    def configuration(self) -> str: ...
+    @property
     def footprints(self) -> tuple[Footprint, ...]: ...
     @property
     def energy_provenance(self) -> str | None: ...
@@ -109,31 +117,39 @@ class Billed(Protocol):
     def energy_method(self) -> str | None: ...
 
 
+def told_apart(found: Sequence[Billed]) -> list[str]:
+    """The name of each estimate: its model, and where a model was measured in several
+    configurations the letter of its own, as in the table of runtimes."""
+    marks, _ = legend([e.configuration for e in found])
+    models = [e.model for e in found]
+    return [
+        f"{model} on {mark}" if models.count(model) > 1 else model
+        for model, mark in zip(models, marks, strict=True)
+    ]
+
+
 def print_bills(found: Sequence[Billed], title: str = "Bills of that request") -> None:
     """Energy, carbon, water and money of each estimate in each zone, p5 to p95."""
-    rows = []
+    billed = [(e, name, made) for e, name in zip(found, told_apart(found), strict=True)
+              for made in e.footprints]  # fmt: skip
+    columns = []
     notes: set[str] = set()
-    columns = ("energy_wh", "co2e_g", "water_l", "cost_usd")
-    scale = {
-        name: largest(getattr(made, name).value for e in found for made in e.footprints)
-        for name in columns
-    }
-    for e in found:
-        for made in e.footprints:
-            row: list[Any] = [e.model, made.zone or "–"]
-            for name in columns:
-                bill = getattr(made, name)
-                row.append(show_interval(bill.low, bill.value, bill.high, name, like=scale[name]))
-                if bill.value is None and bill.reason:
-                    notes.add(f"{name} is NULL: {bill.reason}")
-            rows.append(row)
-            notes |= {f"boundary {made.boundary}, edition {made.edition}, carbon {made.kind}"}
+    for name, quantity in (("energy", "energy_wh"), ("carbon", "co2e_g"), ("water", "water_l"),
+                           ("money", "cost_usd")):  # fmt: skip
+        bills = [getattr(made, quantity) for _, _, made in billed]
+        columns.append(in_one_unit(name, quantity, [(b.low, b.value, b.high) for b in bills]))
+        notes |= {f"{quantity} is NULL: {b.reason}" for b in bills if b.value is None and b.reason}
+    for e, _, made in billed:
+        notes.add(f"boundary {made.boundary}, edition {made.edition}, carbon {made.kind}")
         if e.energy_provenance:
             notes.add(f"energy {e.energy_provenance} by {e.energy_method}")
-    example = any(made.example for e in found for made in e.footprints)
+    example = any(made.example for _, _, made in billed)
     print_table(
         title + (" in three example zones (--zone gives yours)" if example else ""),
-        ["model", "zone", "#energy", "#carbon", "#water", "#money"],
-        rows,
+        ["model", "zone", *(heading for heading, _ in columns)],
+        [
+            [name, made.zone or "–", *(cells[i] for _, cells in columns)]
+            for i, (_, name, made) in enumerate(billed)
+        ],
         sorted(notes),
     )

@@ -1,4 +1,4 @@
-"""Printing tables and remarks: at most 100 columns wide.
+"""Printing tables and remarks: at most 100 columns wide, or as wide as a terminal that is narrower.
 
 Missing is a dash, and text is never read as markup.
 """
@@ -6,33 +6,136 @@ Missing is a dash, and text is never read as markup.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 WIDTH = 100
+GAP = 2  #: between two columns
+LONGEST_WORD = 40  #: a path or a key: longer than any name, so it may be folded
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table as text. `is_number`: aligned to the right, and never wrapped."""
+
+    name: str
+    is_number: bool
+    cells: tuple[str, ...]
+
+    @property
+    def most(self) -> int:
+        """Characters of the longest cell."""
+        return max(_length(text) for text in (self.name, *self.cells))
+
+    @property
+    def least(self) -> int:
+        """Characters without which a number or a name would be folded."""
+        if self.is_number:
+            return self.most
+        words = [word for text in (self.name, *self.cells) for word in text.split()]
+        return min(max(map(_length, words), default=1), LONGEST_WORD)
 
 
 def print_table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], notes: Sequence[str] = ()
 ) -> None:
-    """Print a table. Columns whose name starts with `#` are right-aligned (without the mark)."""
-    from rich import box
+    """Print a table. Columns whose name starts with `#` are right-aligned (without the mark).
+
+    Text is wrapped between words. A table that is still too wide is printed in parts, each with the
+    names of the rows: the columns of text before the first number, in half the width.
+    """
     from rich.console import Console
+    from rich.text import Text
+
+    cells = [["–" if cell is None else str(cell) for cell in row] for row in rows]
+    made = [
+        Column(name.removeprefix("#"), name.startswith("#"), tuple(row[i] for row in cells))
+        for i, name in enumerate(columns)
+    ]
+    terminal = Console().width if Console().is_terminal else WIDTH
+    width = min(WIDTH, terminal)
+    if _width([column.least for column in made]) > width:
+        width = terminal
+    console = Console(width=width)
+    for i, part in enumerate(in_parts(made, width)):
+        console.print(_drawn("" if i else title, part, width))
+    for note in notes:
+        console.print(Text(note, style="dim"))
+
+
+def in_parts(columns: Sequence[Column], width: int) -> list[list[Column]]:
+    """The columns of each table, so that none is wider than `width` where that can be."""
+    numbers = [i for i, column in enumerate(columns) if column.is_number]
+    names = list(columns[: numbers[0] if numbers else 1])
+    while len(names) > 1 and _width([c.least for c in names]) > width / 2:
+        names.pop()
+    parts = [names]
+    for column in columns[len(names) :]:
+        wider = [*parts[-1], column]
+        if len(parts[-1]) > len(names) and _width([c.least for c in wider]) > width:
+            wider = [*names, column]
+            parts.append(wider)
+        parts[-1] = wider
+    return parts
+
+
+def widths(columns: Sequence[Column], width: int) -> list[int]:
+    """Characters of each column: the widest text gives way first, down to its longest word."""
+    found = [column.most for column in columns]
+    for floors in ([column.least for column in columns], [1] * len(columns)):
+        while _width(found) > width:
+            wide = [i for i, column in enumerate(columns)
+                    if not column.is_number and found[i] > floors[i]]  # fmt: skip
+            if not wide:
+                break
+            found[max(wide, key=found.__getitem__)] -= 1
+    return found
+
+
+def _width(of_columns: Sequence[int]) -> int:
+    """Of a table with a blank at either side."""
+    return sum(of_columns) + GAP * max(0, len(of_columns) - 1) + 2
+
+
+def _length(text: str) -> int:
+    """Columns that the longest line of a text takes on a terminal."""
+    if text.isascii():
+        return max(map(len, text.splitlines()), default=0)
+    from rich.cells import cell_len
+
+    return max(map(cell_len, text.splitlines()), default=0)
+
+
+def _drawn(title: str, columns: Sequence[Column], width: int) -> Any:
+    from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(width=min(WIDTH, Console().width) if Console().is_terminal else WIDTH)
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD,
-        pad_edge=False, collapse_padding=True,
+    table = Table(title=Text(title) if title else None, title_justify="left",
+        box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True,
     )  # fmt: skip
-    for name in columns:
-        right = name.startswith("#")
-        table.add_column(Text(name.removeprefix("#")), justify="right" if right else "left",
-                         overflow="fold", no_wrap=right)  # fmt: skip
-    for row in rows:
-        table.add_row(*(Text("–" if cell is None else str(cell)) for cell in row))
-    console.print(table)
-    for note in notes:
-        console.print(Text(note, style="dim"))
+    for column, size in zip(columns, widths(columns, width), strict=True):
+        table.add_column(Text(column.name), justify="right" if column.is_number else "left",
+                         overflow="fold", no_wrap=column.is_number, width=size)  # fmt: skip
+    for row in zip(*(column.cells for column in columns), strict=True):
+        table.add_row(*map(Text, row))
+    return table
+
+
+def in_one_unit(
+    name: str, quantity: str, bounds: Sequence[tuple[float | None, float | None, float | None]]
+) -> tuple[str, list[str]]:
+    """Heading and cells of a column of (low, middle, high): the unit, that of the largest middle,
+    stands in the heading alone."""
+    from observatory.units import largest, show_interval, symbol
+
+    like = largest(middle for _, middle, _ in bounds)
+    if like is None:
+        return f"#{name}", ["–"] * len(bounds)
+    unit = symbol(quantity, like)
+    cells = [show_interval(*three, quantity, like=like).removesuffix(f" {unit}")
+             for three in bounds]  # fmt: skip
+    return f"#{name} ({unit})", cells
 
 
 def told(where: str, what: str) -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from observatory.units import show
 from observatory.verbs import options
-from observatory.verbs.tables import legend, percent, print_table
+from observatory.verbs.tables import in_one_unit, legend, percent, print_table
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -45,23 +44,23 @@ def _print(path: Path, found: list[TraceEstimate]) -> None:
     marks, where = legend([e.configuration for e in found])
     first = found[0].time
     batch = f", batch {found[0].batch}" if found[0].batch > 1 else ""
+    mean, moments, means, p50, p95 = (
+        in_one_unit(name, "runtime_s", [(None, getattr(e.time, value), None) for e in found])
+        for name, value in (("mean", "exact_s"), ("by moments", "by_moments_s"),
+                            ("at the means", "plug_in_s"), ("p50", "p50_s"), ("p95", "p95_s"))
+    )  # fmt: skip
     print_table(
         f"{path.name}: {first.requests:,} requests, mean {first.mean_prompt:.4g} prompt + "
         f"{first.mean_output:.4g} output tokens{batch}",
-        ["model", "on", "#mean", "#by moments", "#means plugged in", "#bias", "#p50", "#p95",
-         "#outside"],
-        [_cells(e, mark) for e, mark in zip(found, marks, strict=True)],
+        ["model", "on", mean[0], moments[0], means[0], "#bias", p50[0], p95[0], "#outside"],
+        [
+            [e.model, marks[i], mean[1][i], moments[1][i], means[1][i],
+             f"{100 * e.time.plug_in_bias:+.1f} %", p50[1][i], p95[1][i],
+             percent(e.time.extrapolated_share)]
+            for i, e in enumerate(found)
+        ],
         [*where, *_notes(found)],
     )  # fmt: skip
-
-
-def _cells(e: TraceEstimate, mark: str) -> list[Any]:
-    t = e.time
-    return [
-        e.model, mark, show(t.exact_s, "runtime_s"), show(t.by_moments_s, "runtime_s"),
-        show(t.plug_in_s, "runtime_s"), f"{100 * t.plug_in_bias:+.1f} %",
-        show(t.p50_s, "runtime_s"), show(t.p95_s, "runtime_s"), percent(t.extrapolated_share),
-    ]  # fmt: skip
 
 
 def _notes(found: list[TraceEstimate]) -> list[str]:

@@ -1,0 +1,90 @@
+"""Tables on a terminal: no name is folded, nothing is wider than the window, one unit a column."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import rich.console
+
+from observatory.cli import observatory, run
+from observatory.verbs import tables
+
+Capture = pytest.CaptureFixture[str]
+README = ("estimate", "--prompt", "500", "--output", "200", "--zone", "FRA")
+MODELS = ("Llama-3.2 1B", "OLMoE-1B-7B", "Qwen2.5-7B", "Pythia-410M", "SmolLM2-135M")
+
+
+def terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    """Print as on a terminal of this width."""
+    monkeypatch.setattr(rich.console.Console, "is_terminal", True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "dumb")
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+@pytest.mark.parametrize("more", [(), ("--tariff", "0.25")], ids=["no price", "tariff"])
+def test_the_estimate_of_the_readme_at(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, published: Path, width: int,
+    more: tuple[str, ...],
+) -> None:  # fmt: skip
+    terminal(monkeypatch, width)
+    assert run(observatory, [*README, *more, "--db", str(published)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= min(width, 100)
+    rows = [line.strip() for line in lines if line.startswith(" ")]
+    for name in MODELS:
+        assert sum(row.startswith(name + " ") for row in rows) >= 2, name
+    cut = [row for row in rows if re.fullmatch(r"\S{1,5}", row)]  # what is left of a folded name
+    assert cut == []
+    assert len([line for line in lines if line.startswith(("Idealized", "Bills"))]) == 2
+
+
+def test_configurations_of_one_model_are_told_apart(capsys: Capture, published: Path) -> None:
+    run(observatory, [*README, "--db", str(published)])
+    out = capsys.readouterr().out
+    runtimes, bills = out.split("Bills of that request")
+    letters = sorted(re.findall(r"^ Pythia-160M +([a-z]) ", runtimes, re.M))
+    assert len(letters) == 2 and letters[0] != letters[1]
+    assert sorted(re.findall(r"^ Pythia-160M on ([a-z]) +FRA", bills, re.M)) == letters
+    for letter in letters:
+        assert f"\n{letter}: " in runtimes  # and the letter is explained
+
+
+def test_one_unit_a_column_stands_in_its_heading(capsys: Capture, published: Path) -> None:
+    run(observatory, [*README, "--tariff", "0.25", "--db", str(published)])
+    out = capsys.readouterr().out
+    for heading in ("runtime (s)", "TTFT (s)", "TPOT (ms)", "energy (mWh)", "carbon (mgCO2e)",
+                    "water (µL)", "money (µ$)"):  # fmt: skip
+        assert heading in out
+    cells = [line for line in out.splitlines() if line.startswith(" ") and "FRA" in line]
+    assert cells and not any(re.search(r"\d\]? ?(m|µ)?(Wh|g|L|\$)", line) for line in cells)
+
+
+def column(name: str, *cells: str) -> tables.Column:
+    return tables.Column(name.removeprefix("#"), name.startswith("#"), cells)
+
+
+def test_text_gives_way_to_its_longest_word_and_no_further() -> None:
+    made = [column("name", "an-unbroken-name"), column("#n", "12345"),
+            column("why", "some words that may well be wrapped here")]  # fmt: skip
+    assert tables.widths(made, 200) == [16, 5, 40]
+    assert tables.widths(made, 50) == [16, 5, 23]
+    assert [len(part) for part in tables.in_parts(made, 50)] == [3]
+
+
+def test_parts_repeat_the_names_and_hold_every_column() -> None:
+    made = [column("model", "an-unbroken-name"), *(column(f"#c{i}", "1234567890")
+            for i in range(5))]  # fmt: skip
+    parts = tables.in_parts(made, 45)
+    assert all(part[0].name == "model" for part in parts)
+    assert [c.name for part in parts for c in part[1:]] == [f"c{i}" for i in range(5)]
+    for part in parts:
+        assert sum(tables.widths(part, 45)) + 2 * (len(part) - 1) + 2 <= 45
+
+
+def test_a_word_longer_than_any_name_is_folded_whole(capsys: Capture) -> None:
+    tables.print_table("", ["what", "#n"], [["x" * 150, 7]])
+    out = capsys.readouterr().out
+    assert out.count("x") == 150 and max(len(line.rstrip()) for line in out.splitlines()) <= 100
