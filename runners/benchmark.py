@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import secrets
 import signal
 import subprocess
@@ -159,7 +160,7 @@ def request_of(asked: Asked) -> Request:
         )
         names = tuple(replace(one, model=name) for name in asked.models)
         request = Request(models=names, template=one)
-    if asked.timeout_s is not None and asked.timeout_s <= 0:
+    if asked.timeout_s is not None and not 0 < asked.timeout_s < math.inf:
         raise InputError(f"--timeout {asked.timeout_s:g}: give seconds above 0")
     _at_least_one("--processes", asked.processes)
     given = {name: getattr(asked, name) for name in RUN_FLAGS}

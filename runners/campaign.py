@@ -25,7 +25,7 @@ import click
 
 from observatory.cli import run
 from observatory.errors import InputError
-from observatory.verbs import options
+from observatory.verbs import numbers, options
 
 #: A part that is under way is interrupted so long before the limit: a window in it may last 20 s.
 RESERVE_S = 20.0
@@ -37,9 +37,9 @@ LEAST_LIMIT_S = RESERVE_S + 5.0
 @click.option("--dry-run", is_flag=True, help="Show the cells and the expected time, no more.")
 @click.option("--on", "device", metavar="DEVICE",
               help="With --dry-run: on an accelerator of the catalogue, such as H200.")  # fmt: skip
-@click.option("--part", "parts", type=int, multiple=True, metavar="N",
+@click.option("--part", "parts", type=numbers.ANY_WHOLE, multiple=True, metavar="N",
               help="Only this part. Repeatable.  [default: all that are not done]")  # fmt: skip
-@click.option("--time-limit", "limit_s", type=float, default=570.0, show_default=True,
+@click.option("--time-limit", "limit_s", type=numbers.NUMBER, default=570.0, show_default=True,
               metavar="SECONDS", help="Stop before so long; the next call goes on.")  # fmt: skip
 @click.option("--require-energy", is_flag=True,
               help="Stop with exit code 3 unless a sensor measures energy here.")  # fmt: skip

@@ -13,7 +13,7 @@ import click
 
 from observatory import __version__
 from observatory.cli import run
-from observatory.verbs import options
+from observatory.verbs import numbers, options
 from runners.campaign import campaign
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ EPILOG = (
     "--batch",
     "batches",
     multiple=True,
-    type=int,
+    type=numbers.SIZE,
     metavar="B",
     help="Sequences computed together. Repeatable.  [default: 1]",
 )
@@ -61,7 +61,7 @@ EPILOG = (
     "--prompt",
     "prompts",
     multiple=True,
-    type=int,
+    type=numbers.SIZE,
     metavar="P",
     help="Prompt length to fit. Repeatable.  [default: by device and profile]",
 )
@@ -69,7 +69,7 @@ EPILOG = (
     "--output",
     "outputs",
     multiple=True,
-    type=int,
+    type=numbers.SIZE,
     metavar="O",
     help="Output length of the held-out requests. Repeatable.  [default: as --prompt]",
 )
@@ -86,7 +86,7 @@ EPILOG = (
 )
 @click.option(
     "--threads",
-    type=int,
+    type=numbers.SIZE,
     default=None,
     metavar="N",
     help="CPU threads of the model.  [default: physical cores]",
@@ -99,14 +99,14 @@ EPILOG = (
 )
 @click.option(
     "--processes",
-    type=int,
+    type=numbers.SIZE,
     default=None,
     metavar="N",
     help="Fresh processes per configuration.  [default: by profile]",
 )
 @click.option(
     "--target-error",
-    type=float,
+    type=numbers.NUMBER,
     default=None,
     metavar="SHARE",
     help="Choose points to measure until the error expected on requests not measured is this "
@@ -115,7 +115,7 @@ EPILOG = (
 @click.option(
     "--budget",
     "budget_s",
-    type=float,
+    type=numbers.SECONDS,
     default=None,
     metavar="SECONDS",
     help="Stop choosing points of a configuration after this much measuring in its first process; "
@@ -158,14 +158,14 @@ EPILOG = (
 @click.option(
     "--timeout",
     "timeout_s",
-    type=float,
+    type=numbers.SECONDS,
     default=None,
     metavar="SECONDS",
     help="Longest time one warm-up or window may take.  [default: by profile]",
 )
 @click.option(
     "--seed",
-    type=int,
+    type=numbers.ANY_WHOLE,
     default=None,
     metavar="N",
     help="Shuffles the order of cells and fills random weights.  [default: 0]",
@@ -186,13 +186,17 @@ EPILOG = (
 )
 @click.option(
     "--tariff",
-    type=float,
+    type=numbers.AMOUNT,
     default=None,
     metavar="USD/KWH",
     help="Electricity price; without a price $ is NULL.",
 )
 @click.option(
-    "--gpu-price", type=float, default=None, metavar="USD/H", help="Price of one accelerator hour."
+    "--gpu-price",
+    type=numbers.AMOUNT,
+    default=None,
+    metavar="USD/H",
+    help="Price of one accelerator hour.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask before a run that takes over ten minutes.")
 @options.database

@@ -6,6 +6,7 @@ that `--resume` needs nothing else, and its content hash names it: equal plans h
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -13,14 +14,12 @@ from typing import Any
 
 from observatory.errors import InputError
 from observatory.records import Phase, Workload, content_hash
+from observatory.verbs.numbers import LARGEST_SIZE
 
 #: (prompt, batch) of the small prefill that is measured first and last in every process (METHOD
 #: §3.11), by kind of device. On a GPU 16 tokens time the host, not the device: on an H100 their
 #: windows spread from 11 to 22 ms in a process in which decode steps stood still to 0.01 %.
 ANCHORS = {"cpu": (16, 1), "cuda": (512, 16)}
-
-#: Prompt, output, context and batch sizes above this are typing errors, not workloads.
-LARGEST_SIZE = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,7 @@ class Aim:
             raise InputError(
                 f"--target-error {self.target_error:g}: give a share between 0 and 1, such as 0.05"
             )
-        if self.budget_s is not None and not self.budget_s > 0:
+        if self.budget_s is not None and not 0 < self.budget_s < math.inf:
             raise InputError(f"--budget {self.budget_s:g}: give seconds above 0")
 
 

@@ -22,6 +22,7 @@ a whole request (`e2e`), unless `role` says otherwise.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,7 @@ import yaml
 
 from observatory.errors import InputError
 from observatory.records import Phase, Workload
+from observatory.verbs.numbers import LARGEST_SIZE
 from runners.plan import Point, check_size
 from runners.request import ModelRequest, Request
 
@@ -203,7 +205,9 @@ def _take(
         if not fits or isinstance(value, bool):
             names = {str: "text", int: "a whole number", float: "a number"}
             raise InputError(f"line {line}: {key} {value!r}: expected {names[wanted]}")
-        if key in ("processes", "threads") or (key == "timeout" and value <= 0):
+        if wanted is float and not math.isfinite(value):
+            raise InputError(f"line {line}: {key} {value!r}: give a finite number")
+        if key in ("processes", "threads") or (key == "timeout" and not 0 < value <= LARGEST_SIZE):
             _at_line(line, key, value)
         values[RENAMED.get(key, key)] = value
     return values

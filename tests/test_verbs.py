@@ -85,7 +85,7 @@ BAD = [
     (["estimate", "--output", "-3"], "--output -3: must be 1 or more"),
     (["estimate", "--batch", "0"], "--batch 0: must be 1 or more"),
     (["estimate", "--model", "SmolLM2-135"], "did you mean SmolLM2-135M"),
-    (["estimate", "--pue", "0.9"], "pue = 0.9"),
+    (["estimate", "--pue", "0.9"], "--pue 0.9: must be between 1 and 5"),
     (["estimate", "--boundary", "galaxy"], "unknown boundary 'galaxy'"),
     (["estimate", "--prompt", "many"], "Invalid value for '--prompt'"),
     (["report", "no-such-run"], "no run 'no-such-run'"),

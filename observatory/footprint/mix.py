@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from observatory.errors import InputError
 from observatory.footprint.factors import FactorTable
 from observatory.footprint.scenario import Scenario
@@ -35,6 +37,8 @@ def parse_mix(text: str) -> dict[str, float]:
             out[fuel] = float(share)
         except ValueError as error:
             raise InputError(f"--mix {part!r}: {share!r} is not a number") from error
+        if not math.isfinite(out[fuel]):
+            raise InputError(f"--mix {part!r}: give a finite share")
     return out
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from observatory.errors import InputError
+from observatory.verbs import numbers
 
 if TYPE_CHECKING:
     from observatory.catalog.architecture import Architecture
@@ -151,7 +152,7 @@ def _list(as_json: bool) -> None:
 @click.argument("model", required=False)
 @click.option(
     "--prompt",
-    type=click.IntRange(1),
+    type=numbers.SIZE,
     default=512,
     show_default=True,
     metavar="N",
@@ -159,12 +160,12 @@ def _list(as_json: bool) -> None:
 )
 @click.option(
     "--context",
-    type=click.IntRange(1),
+    type=numbers.SIZE,
     metavar="N",
     help="Context of the decode step, its own token included.  [default: prompt + 1]",
 )
 @click.option(
-    "--batch", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Sequences."
+    "--batch", type=numbers.SIZE, default=1, show_default=True, metavar="N", help="Sequences."
 )
 @click.option(
     "--dtype",

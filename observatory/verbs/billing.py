@@ -10,6 +10,7 @@ import click
 
 from observatory.errors import InputError
 from observatory.units import show, show_interval
+from observatory.verbs import numbers
 from observatory.verbs.tables import print_table
 
 if TYPE_CHECKING:
@@ -36,18 +37,6 @@ NAMES = {
 OPTIONAL = ("water_withdrawal_l", "water_scarcity_l")
 
 
-def number_or_catalog(
-    _context: click.Context, _option: click.Parameter, value: str | None
-) -> float | str | None:
-    """A price as a number, or the word `catalog` for the shipped one."""
-    if value is None or value == "catalog":
-        return value
-    try:
-        return float(value)
-    except ValueError as error:
-        raise click.BadParameter(f"{value!r} is neither a number nor `catalog`") from error
-
-
 #: option names and settings, in the order of --help; the parameter is the field of Scenario
 CHOICES: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--boundary",), {"default": "facility", "show_default": True,
@@ -56,39 +45,42 @@ CHOICES: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
         "help": "Kind of carbon intensity; without it the zone's own."}),
     (("--facility",), {"metavar": "NAME",
         "help": "Whose PUE and WUE: site:gcp:hamina-finland, provider:aws, a cloud region."}),
-    (("--carbon-intensity", "carbon_intensity_g_per_kwh"), {"type": float, "metavar": "G/KWH",
-        "help": "gCO2e per kWh, in place of the zone's."}),
-    (("--pue",), {"type": float, "help": "Facility energy over IT energy, 1 or more."}),
-    (("--wue", "wue_l_per_kwh"), {"type": float, "metavar": "L/KWH",
+    (("--carbon-intensity", "carbon_intensity_g_per_kwh"), {"type": numbers.AMOUNT,
+        "metavar": "G/KWH", "help": "gCO2e per kWh, in place of the zone's."}),
+    (("--pue",), {"type": numbers.Number(1, 5),
+        "help": "Facility energy over IT energy, 1 or more."}),
+    (("--wue", "wue_l_per_kwh"), {"type": numbers.AMOUNT, "metavar": "L/KWH",
         "help": "On-site water per kWh of IT energy."}),
-    (("--ewif", "ewif_l_per_kwh"), {"type": float, "metavar": "L/KWH",
+    (("--ewif", "ewif_l_per_kwh"), {"type": numbers.AMOUNT, "metavar": "L/KWH",
         "help": "Water per kWh of electricity."}),
     (("--hydro-rule",), {"type": click.Choice(HYDRO), "default": "zero", "show_default": True,
         "help": "Evaporation of reservoirs charged to hydropower: none, all, or --hydro-wif."}),
-    (("--hydro-wif", "hydro_l_per_kwh"), {"type": float, "metavar": "L/KWH",
+    (("--hydro-wif", "hydro_l_per_kwh"), {"type": numbers.AMOUNT, "metavar": "L/KWH",
         "help": "Water per kWh of hydropower, for --hydro-rule custom."}),
     (("--cooling",), {"type": click.Choice(COOLING), "default": "mid", "show_default": True,
         "help": "Cooling of power plants behind EWIF: mixed, towers, once-through."}),
-    (("--cycles",), {"type": float,
+    (("--cycles",), {"type": numbers.AMOUNT,
         "help": "Cycles of concentration of a cooling tower; gives the withdrawal."}),
-    (("--tariff", "tariff_usd_per_kwh"), {"callback": number_or_catalog, "metavar": "USD/KWH",
-        "help": "Electricity price, or `catalog` (US states, industrial)."}),
-    (("--gpu-price", "gpu_price_usd_per_h"), {"callback": number_or_catalog, "metavar": "USD/H",
-        "help": "Price of one accelerator hour, or `catalog`."}),
-    (("--capex", "capex_usd"), {"type": float, "metavar": "USD",
+    (("--tariff", "tariff_usd_per_kwh"), {"type": numbers.PRICE,
+        "metavar": "USD/KWH", "help": "Electricity price, or `catalog` (US states, industrial)."}),
+    (("--gpu-price", "gpu_price_usd_per_h"), {"type": numbers.PRICE,
+        "metavar": "USD/H", "help": "Price of one accelerator hour, or `catalog`."}),
+    (("--capex", "capex_usd"), {"type": numbers.AMOUNT, "metavar": "USD",
         "help": "Purchase price of one device, amortised over its life."}),
-    (("--lifetime-years",), {"type": float, "help": "Lifetime of the hardware."}),
-    (("--active-share",), {"type": float,
+    (("--lifetime-years",), {"type": numbers.Number(1e-6, 100),
+        "help": "Lifetime of the hardware."}),
+    (("--active-share",), {"type": numbers.Number(1e-6, 1),
         "help": "Share of the lifetime in which the hardware serves requests."}),
-    (("--embodied-kg",), {"type": float, "metavar": "KGCO2E",
+    (("--embodied-kg",), {"type": numbers.AMOUNT, "metavar": "KGCO2E",
         "help": "Embodied carbon of one device with its share of the server."}),
-    (("--api-input-price", "api_input_usd_per_mtok"), {"type": float, "metavar": "USD/MTOK",
-        "help": "List price of prompt tokens."}),
-    (("--api-output-price", "api_output_usd_per_mtok"), {"type": float, "metavar": "USD/MTOK",
-        "help": "List price of output tokens."}),
+    (("--api-input-price", "api_input_usd_per_mtok"), {"type": numbers.AMOUNT,
+        "metavar": "USD/MTOK", "help": "List price of prompt tokens."}),
+    (("--api-output-price", "api_output_usd_per_mtok"), {"type": numbers.AMOUNT,
+        "metavar": "USD/MTOK", "help": "List price of output tokens."}),
     (("--cost-basis",), {"type": click.Choice(BASES),
         "help": "Which money is the headline; without it the first that can be made."}),
-    (("--seed",), {"type": int, "default": 0, "show_default": True, "help": "Seed of the draws."}),
+    (("--seed",), {"type": numbers.SEED, "default": 0, "show_default": True,
+        "help": "Seed of the draws."}),
 )  # fmt: skip
 
 
@@ -110,7 +102,7 @@ def choices(function: F) -> F:
 def assume_error(function: F) -> F:
     """`--assume-error`: the error of numbers that come without one."""
     return click.option(
-        "--assume-error", type=click.FloatRange(min=0), metavar="REL",
+        "--assume-error", type=numbers.AMOUNT, metavar="REL",
         help="Relative error (one standard deviation) of costs whose source states none; 0 takes "
              "them as exact.  [default: 0.085, from repeated rows of ML.ENERGY v3]",
     )(function)  # fmt: skip

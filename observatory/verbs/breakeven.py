@@ -9,7 +9,7 @@ import click
 from observatory.errors import InputError
 from observatory.records import Workload
 from observatory.units import significant
-from observatory.verbs import billing, options, outside
+from observatory.verbs import billing, numbers, options, outside
 from observatory.verbs.tables import legend, print_table
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ SHOWN = 20
 @click.option("--provider", metavar="NAME", help="Only this provider of the list.")
 @click.option(
     "--utilisation",
-    type=float,
+    type=numbers.PART,
     default=0.5,
     show_default=True,
     metavar="SHARE",
@@ -56,8 +56,6 @@ def command(
     from observatory.store.database import open_read_only
     from observatory.tradeoffs.breakeven import against, parse_interval
 
-    for name, value in (("--prompt", prompt), ("--output", output), ("--batch", batch)):
-        options.at_least_one(name, value)
     scenario = Scenario(**choices)
     if scenario.zone is None and scenario.carbon_intensity_g_per_kwh is None:
         raise InputError("a break-even needs the place of the hardware: give --zone")

@@ -10,7 +10,7 @@ import click
 
 from observatory.errors import InputError
 from observatory.units import show, show_interval
-from observatory.verbs import options
+from observatory.verbs import numbers, options
 from observatory.verbs.architecture import load
 from observatory.verbs.tables import print_table
 
@@ -26,19 +26,21 @@ if TYPE_CHECKING:
 @click.option("--device", help="Device, as the catalogue or the driver names it.")
 @click.option(
     "--devices",
-    type=int,
+    type=numbers.SIZE,
     default=1,
     show_default=True,
     help="How many of them, in tensor parallel.",
 )
-@click.option("--context", type=int, help="Tokens of one sequence, its output included.")
-@click.option("--output", type=int, default=256, show_default=True, help="Output tokens in it.")
-@click.option("--users", type=int, help="Sequences at once.  [default: as many as fit]")
+@click.option("--context", type=numbers.SIZE, help="Tokens of one sequence, its output included.")
+@click.option(
+    "--output", type=numbers.SIZE, default=256, show_default=True, help="Output tokens in it."
+)
+@click.option("--users", type=numbers.SIZE, help="Sequences at once.  [default: as many as fit]")
 @click.option("--dtype", help="Weight format.  [default: the model's own, else bf16]")
 @click.option("--kv-dtype", help="KV cache: bf16, fp16, fp8, …  [default: 16 bits]")
 @click.option(
     "--utilisation",
-    type=float,
+    type=numbers.PART,
     default=0.923,
     show_default=True,
     help="Share of device memory that the server may use.",

@@ -35,8 +35,6 @@ def command(
     from observatory.footprint import Scenario
     from observatory.store.database import open_read_only
 
-    for flag, value in (("--prompt", prompt), ("--output", output), ("--batch", batch)):
-        options.at_least_one(flag, value)
     engine = open_read_only(db)
     usual = answers.covered_request(engine)
     asked = Workload.request(prompt or usual[0], output or usual[1], batch)

@@ -51,8 +51,6 @@ def command(
     """
     if len(others) > 2:
         raise InputError(f"{len(others) + 2} to compare: two to four, the first is the base")
-    for name, value in (("--prompt", prompt), ("--output", output), ("--batch", batch)):
-        options.at_least_one(name, value)
     if zone_b is not None and len(zones) != 1:
         raise InputError("--zone-b needs exactly one --zone, that of A")
 

@@ -10,7 +10,7 @@ import click
 
 from observatory.errors import InputError
 from observatory.units import show
-from observatory.verbs import options
+from observatory.verbs import numbers, options
 from observatory.verbs.tables import print_table
 
 if TYPE_CHECKING:
@@ -42,11 +42,16 @@ NEEDS = {
 def mode_options(function: F) -> F:
     """`--as` and the numbers that only other tools' arithmetic needs."""
     for option in (
-        click.option("--total-params-b", type=float, help="All parameters, 1e9 (ecologits)."),
-        click.option("--active-params-b", type=float, help="Active parameters, 1e9 (ecologits)."),
-        click.option("--power-kw", type=float, help="Power charged to the request (jegham)."),
-        click.option("--ttft-s", type=float, help="Time to first token (jegham)."),
-        click.option("--tokens-per-s", type=float, help="Output tokens per second (jegham)."),
+        click.option("--total-params-b", type=numbers.AMOUNT,
+                     help="All parameters, 1e9 (ecologits)."),
+        click.option("--active-params-b", type=numbers.AMOUNT,
+                     help="Active parameters, 1e9 (ecologits)."),
+        click.option("--power-kw", type=numbers.AMOUNT,
+                     help="Power charged to the request (jegham)."),
+        click.option("--ttft-s", type=numbers.AMOUNT,
+                     help="Time to first token (jegham)."),
+        click.option("--tokens-per-s", type=numbers.AMOUNT,
+                     help="Output tokens per second (jegham)."),
         click.option("--as", "mode", type=click.Choice(MODES),
                      help="Compute as this paper or tool does."),
     ):  # fmt: skip

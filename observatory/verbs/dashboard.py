@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from observatory.errors import InputError
-from observatory.verbs import options
+from observatory.verbs import numbers, options
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 INSTALL = "pip install 'inference-observatory[dashboard]'"
@@ -20,7 +20,7 @@ INSTALL = "pip install 'inference-observatory[dashboard]'"
 @click.command(name="dashboard")
 @click.option(
     "--port",
-    type=click.IntRange(1, 65535),
+    type=numbers.Whole(1, 65535),
     default=8501,
     show_default=True,
     help="Port to listen on.",

@@ -39,8 +39,6 @@ def command(
     Without --prompt and --output the request is one that most fits cover; with --requests it is
     the mean request of a log. A request outside the measured range is flagged.
     """
-    for name, value in (("--prompt", prompt), ("--output", output), ("--batch", batch)):
-        options.at_least_one(name, value)
     if trace is not None and (prompt is not None or output is not None):
         raise InputError("give --requests, or --prompt and --output: not both")
 

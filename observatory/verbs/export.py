@@ -10,7 +10,7 @@ import click
 
 from observatory.errors import InputError
 from observatory.records import Workload
-from observatory.verbs import billing, options
+from observatory.verbs import billing, numbers, options
 from observatory.verbs.chosen import configuration_keys
 
 if TYPE_CHECKING:
@@ -92,9 +92,9 @@ COSTS = ("runtime_s", "energy_j", "co2e_g", "co2e_total_g", "water_l", "cost_usd
 @click.option("--lane", metavar="LANE", help="Lane of the scores of --what frontier.")
 @click.option("--imported", is_flag=True, help="--what frontier of imported rows.")
 @click.option("--mix-lanes", is_flag=True, help="--what frontier: several lanes on one axis.")
-@click.option("--max-ttft", type=float, metavar="S", help="frontier: leave out slower.")
-@click.option("--max-tpot", type=float, metavar="S", help="frontier: leave out slower.")
-@click.option("--budget", type=float, metavar="COST", help="frontier: leave out dearer.")
+@click.option("--max-ttft", type=numbers.AMOUNT, metavar="S", help="frontier: leave out slower.")
+@click.option("--max-tpot", type=numbers.AMOUNT, metavar="S", help="frontier: leave out slower.")
+@click.option("--budget", type=numbers.AMOUNT, metavar="COST", help="frontier: leave out dearer.")
 @options.workload
 @billing.zone
 @billing.choices
@@ -110,8 +110,6 @@ def command(
     """
     from observatory.store.database import open_read_only
 
-    for flag in ("prompt", "output", "batch"):
-        options.at_least_one(f"--{flag}", given[flag])
     if what == "all" and form not in ("sql", "sqlite"):
         raise InputError(f"--what all is a dump: --format sql or sqlite, not {form}")
     if form == "sqlite" and (what != "all" or out == "-"):

@@ -10,7 +10,7 @@ import click
 
 from observatory.errors import InputError
 from observatory.records import Workload
-from observatory.verbs import billing, options
+from observatory.verbs import billing, numbers, options
 from observatory.verbs.chosen import configuration_keys
 from observatory.verbs.tables import print_table
 
@@ -45,9 +45,24 @@ COSTS = ("runtime_s", "energy_j", "co2e_g", "co2e_total_g", "water_l", "cost_usd
 @click.option("--imported", is_flag=True, help="`frontier` of imported rows.")
 @click.option("--group", metavar="TEXT", help="Which group of `frontier`: a part of its name.")
 @click.option("--mix-lanes", is_flag=True, help="Let several lanes share the axis of `frontier`.")
-@click.option("--max-ttft", type=float, metavar="S", help="`frontier`: leave out slower tokens.")
-@click.option("--max-tpot", type=float, metavar="S", help="`frontier`: leave out slower tokens.")
-@click.option("--budget", type=float, metavar="COST", help="`frontier`: leave out dearer requests.")
+@click.option(
+    "--max-ttft",
+    type=numbers.AMOUNT,
+    metavar="S",
+    help="`frontier`: leave out slower tokens.",
+)
+@click.option(
+    "--max-tpot",
+    type=numbers.AMOUNT,
+    metavar="S",
+    help="`frontier`: leave out slower tokens.",
+)
+@click.option(
+    "--budget",
+    type=numbers.AMOUNT,
+    metavar="COST",
+    help="`frontier`: leave out dearer requests.",
+)
 @click.option("--hourly-intensity", "intensity", multiple=True, metavar="[ZONE=]FILE",
               help="`region-hours`: CSV of hourly carbon intensity (repeatable).")  # fmt: skip
 @options.workload
@@ -112,8 +127,6 @@ def ask_of(engine: Engine, given: dict[str, Any], factors: FactorTable) -> Ask:
     from observatory.footprint.intensity_files import read_by_zone
     from observatory.tradeoffs import Limits
 
-    for flag in ("prompt", "output", "batch"):
-        options.at_least_one(f"--{flag}", given[flag])
     series = read_by_zone(given["intensity"], given["kind"])
     usual = answers.covered_request(engine)
     asked = Workload.request(given["prompt"] or usual[0], given["output"] or usual[1],

@@ -10,7 +10,7 @@ import click
 from observatory.errors import InputError
 from observatory.units import show as text
 from observatory.units import significant
-from observatory.verbs import billing, options
+from observatory.verbs import numbers, options
 from observatory.verbs.tables import legend, percent, print_table
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ TITLES = {"runtime_s": "Idealized runtime", "accelerator_s": "Accelerator time",
 @click.option("--quantity", default="runtime_s", show_default=True,
               help="runtime_s, energy_j (or one component's: energy_device_j, energy_cpu_j, "
                    "energy_dram_j), accelerator_s or cost_usd.")  # fmt: skip
-@click.option("--gpu-price", callback=billing.number_or_catalog, metavar="USD/H",
+@click.option("--gpu-price", type=numbers.PRICE, metavar="USD/H",
               help="Price of one accelerator for an hour, or `catalog`: for cost_usd.")  # fmt: skip
 @click.option("--model", help="Only this model, by the name it is stored under.")
 @click.option("--device", help="Only devices with this in their name (no imported log has one).")
 @click.option("--dtype", help="Only this number format.")
 @click.option("--store", "store_", is_flag=True,
               help="Keep the fits in the table `fit`, beside those that stand.")  # fmt: skip
-@click.option("--layer-scale", type=float, default=1.0, show_default=True,
+@click.option("--layer-scale", type=numbers.POSITIVE, default=1.0, show_default=True,
               help="Of a LOG: multiplies the times of a model with fewer layers.")  # fmt: skip
 @click.option("--lookup", is_flag=True, help="Predict by the paper's saw-tooth look-up.")
 @options.workload
@@ -66,9 +66,6 @@ def command(
     With --prompt and --output the fits predict that request; what lies outside the measured range
     is flagged. Exit code 1 when a log has lines that cannot be used: the others are fitted.
     """
-    options.at_least_one("--prompt", prompt)
-    options.at_least_one("--output", output)
-    options.at_least_one("--batch", batch)
     if (prompt is None) != (output is None):
         raise InputError("give --prompt and --output together, or neither")
     from observatory.refit import Choice

@@ -10,7 +10,7 @@ import click
 
 from observatory.errors import InputError
 from observatory.units import show
-from observatory.verbs import billing, compat_modes, options
+from observatory.verbs import billing, compat_modes, numbers, options
 from observatory.verbs.tables import print_table
 
 if TYPE_CHECKING:
@@ -23,17 +23,27 @@ SCI_UNITS = ("request", "output-token", "million-tokens")
 
 
 @click.command(name="footprint")
-@click.option("--it-energy-wh", type=float, help="IT energy of one request, idle included.")
-@click.option("--device-wh", type=float, help="Energy of the devices alone.")
-@click.option("--host-wh", type=float, help="Energy of CPU and DRAM around them.")
-@click.option("--idle-wh", type=float, help="Share of provisioned idle capacity.")
-@click.option("--facility-wh", type=float, help="Energy with PUE inside.")
+@click.option(
+    "--it-energy-wh", type=numbers.AMOUNT, help="IT energy of one request, idle included."
+)
+@click.option("--device-wh", type=numbers.AMOUNT, help="Energy of the devices alone.")
+@click.option("--host-wh", type=numbers.AMOUNT, help="Energy of CPU and DRAM around them.")
+@click.option("--idle-wh", type=numbers.AMOUNT, help="Share of provisioned idle capacity.")
+@click.option("--facility-wh", type=numbers.AMOUNT, help="Energy with PUE inside.")
 @click.option("--device", help="Device name, such as 'NVIDIA H100 80GB HBM3'.")
-@click.option("--devices", type=int, default=1, show_default=True, help="How many of them.")
-@click.option("--busy-s", type=float, help="Seconds the devices are busy with the batch.")
-@click.option("--batch", type=int, default=1, show_default=True, help="Requests that share them.")
-@click.option("--prompt", type=float, help="Prompt tokens of a request.")
-@click.option("--output", type=float, help="Output tokens of a request.")
+@click.option(
+    "--devices", type=numbers.SIZE, default=1, show_default=True, help="How many of them."
+)
+@click.option("--busy-s", type=numbers.AMOUNT, help="Seconds the devices are busy with the batch.")
+@click.option(
+    "--batch", type=numbers.SIZE, default=1, show_default=True, help="Requests that share them."
+)
+@click.option(
+    "--prompt", type=numbers.Number(0, numbers.LARGEST_SIZE), help="Prompt tokens of a request."
+)
+@click.option(
+    "--output", type=numbers.Number(0, numbers.LARGEST_SIZE), help="Output tokens of a request."
+)
 @click.option(
     "--zone",
     "zones",
@@ -67,7 +77,7 @@ SCI_UNITS = ("request", "output-token", "million-tokens")
     metavar="FILE",
     help="AWARE factors (CSV) to weight water by scarcity.",
 )
-@click.option("--month", type=int, help="Month of the scarcity factor, 1 to 12.")
+@click.option("--month", type=numbers.Whole(1, 12), help="Month of the scarcity factor, 1 to 12.")
 @click.option(
     "--per",
     type=click.Choice(PER),
@@ -75,7 +85,7 @@ SCI_UNITS = ("request", "output-token", "million-tokens")
     show_default=True,
     help="Unit of work of the bills.",
 )
-@click.option("--accuracy", type=float, help="Share of answers that are correct.")
+@click.option("--accuracy", type=numbers.NUMBER, help="Share of answers that are correct.")
 @click.option("--ladder", is_flag=True, help="Show each boundary beside published figures.")
 @click.option("--sci", type=click.Choice(SCI_UNITS), help="Show the SCI score with this R.")
 @click.option("--sources", is_flag=True, help="List the factors used, with their sources.")

@@ -10,7 +10,7 @@ import click
 from observatory.errors import InputError
 from observatory.records import Workload
 from observatory.units import UNITS, show, show_interval, significant
-from observatory.verbs import billing, options, outside
+from observatory.verbs import billing, numbers, options, outside
 from observatory.verbs.tables import WIDTH, legend, percent, print_table
 
 if TYPE_CHECKING:
@@ -50,18 +50,28 @@ MARKS = {"filled": "●", "half": "◐", "hollow": "○"}
 @billing.assume_error
 @click.option("--mix-lanes", is_flag=True, help="Let several lanes share the axis, with a badge.")
 @click.option(
-    "--quality", type=float, metavar="Q", help="Name the cheapest with this score or a better one."
+    "--quality",
+    type=numbers.NUMBER,
+    metavar="Q",
+    help="Name the cheapest with this score or a better one.",
 )
 @click.option(
     "--floor",
-    type=click.FloatRange(0, 1),
+    type=numbers.SHARE,
     metavar="Q",
     help="Show the cost per correct answer of points with at least this score.",
 )
-@click.option("--max-ttft", type=float, metavar="S", help="Leave out slower first tokens.")
-@click.option("--max-tpot", type=float, metavar="S", help="Leave out slower output tokens.")
-@click.option("--max-memory", type=float, metavar="GIB", help="Leave out larger peaks of memory.")
-@click.option("--budget", type=float, metavar="COST", help="Leave out dearer requests.")
+@click.option("--max-ttft", type=numbers.AMOUNT, metavar="S", help="Leave out slower first tokens.")
+@click.option(
+    "--max-tpot", type=numbers.AMOUNT, metavar="S", help="Leave out slower output tokens."
+)
+@click.option(
+    "--max-memory",
+    type=numbers.AMOUNT,
+    metavar="GIB",
+    help="Leave out larger peaks of memory.",
+)
+@click.option("--budget", type=numbers.AMOUNT, metavar="COST", help="Leave out dearer requests.")
 @click.option(
     "--against",
     type=click.Choice(COSTS),
@@ -179,12 +189,12 @@ def request_of(text: str | None) -> Workload | None:
     if text is None:
         return None
     try:
-        numbers = [int(part) for part in text.split(",")]
+        sizes = [int(part) for part in text.split(",")]
     except ValueError:
-        numbers = []
-    if len(numbers) not in (2, 3) or min(numbers) < 1:
+        sizes = []
+    if len(sizes) not in (2, 3) or not 1 <= min(sizes) <= max(sizes) <= numbers.LARGEST_SIZE:
         raise InputError(f"--workload {text!r}: give prompt and output tokens, such as 500,200")
-    return Workload.request(*numbers)
+    return Workload.request(*sizes)
 
 
 def _lanes(engine: Any, text: str, json_: bool) -> None:

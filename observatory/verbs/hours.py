@@ -11,7 +11,7 @@ import click
 from observatory.errors import InputError
 from observatory.records import Workload
 from observatory.units import show
-from observatory.verbs import billing, options
+from observatory.verbs import billing, numbers, options
 from observatory.verbs.chosen import configuration_keys
 from observatory.verbs.tables import print_table
 
@@ -26,7 +26,11 @@ BLOCKS = tuple(range(0, 24, 3))  #: hours that a person is shown; `--json` and `
 
 
 @click.command(name="hours")
-@click.option("--it-energy-wh", type=float, help="IT energy of the request (or of the whole job).")
+@click.option(
+    "--it-energy-wh",
+    type=numbers.AMOUNT,
+    help="IT energy of the request (or of the whole job).",
+)
 @click.option("--configuration", metavar="NAME",
               help="Energy of a request on this measured configuration instead.")  # fmt: skip
 @options.workload
@@ -41,7 +45,9 @@ BLOCKS = tuple(range(0, 24, 3))  #: hours that a person is shown; `--json` and `
               help="Zone (repeatable).  [default: those of the files, then contrasting ones]"
               )  # fmt: skip
 @click.option("--start", metavar="TIME", help="Bill a job from here: 2025-07-01T14:00Z.")
-@click.option("--hours", "length", type=float, metavar="H", help="How long the job runs.")
+@click.option(
+    "--hours", "length", type=numbers.POSITIVE, metavar="H", help="How long the job runs."
+)
 @billing.choices
 @billing.registry
 @options.database
@@ -94,8 +100,6 @@ def _energy(given: dict[str, Any]) -> EnergyInput:
     from observatory import answers
     from observatory.store.database import open_read_only
 
-    for flag in ("prompt", "output", "batch"):
-        options.at_least_one(f"--{flag}", given[flag])
     engine = open_read_only(given["db"])
     usual = answers.covered_request(engine)
     asked = Workload.request(given["prompt"] or usual[0], given["output"] or usual[1],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from observatory.errors import InputError
-from observatory.verbs import options
+from observatory.verbs import numbers, options
 from observatory.verbs.tables import print_table, shortened, told
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ SHOWN = 20  #: files that a person is shown each by itself; more are added up by
 @click.option("--aliases", type=click.Path(path_type=Path), metavar="CSV",
               help="Your own names of models: a CSV with the columns alias,name.")  # fmt: skip
 @click.option("--licence", metavar="TEXT", help="Licence to store where the format brings none.")
-@click.option("--layer-scale", type=float, metavar="N",
+@click.option("--layer-scale", type=numbers.POSITIVE, metavar="N",
               help="Multiplies times of helm-logs that profiled 1/N of the layers.")  # fmt: skip
 @click.option("--scores", is_flag=True, help="Store the shipped capability scores too.")
 @click.option("--list", "list_", is_flag=True, help="List the sources that can be read, and stop.")

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from observatory.errors import InputError
+from observatory.verbs import numbers
 
 F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_DATABASE = "results/observatory.db"  #: as `observatory.store.database`, without its weight
@@ -32,9 +32,11 @@ def as_json(function: F) -> F:
 def workload(function: F) -> F:
     """`--prompt`, `--output`, `--batch`: one request."""
     for option in (
-        click.option("--batch", type=int, default=1, show_default=True, help="Requests at once."),
-        click.option("--output", type=int, help="Output tokens of one request."),
-        click.option("--prompt", type=int, help="Prompt tokens of one request."),
+        click.option(
+            "--batch", type=numbers.SIZE, default=1, show_default=True, help="Requests at once."
+        ),
+        click.option("--output", type=numbers.SIZE, help="Output tokens of one request."),
+        click.option("--prompt", type=numbers.SIZE, help="Prompt tokens of one request."),
     ):
         function = option(function)
     return function
@@ -43,13 +45,6 @@ def workload(function: F) -> F:
 def print_json(value: Any) -> None:
     """Print one JSON document; missing is null, and NaN is a bug."""
     click.echo(json.dumps(value, indent=2, allow_nan=False, default=str))
-
-
-def at_least_one(name: str, value: int | None) -> int | None:
-    """`value`, or InputError where it is below 1."""
-    if value is not None and value < 1:
-        raise InputError(f"{name} {value}: must be 1 or more")
-    return value
 
 
 def warn_outside(told: Iterable[tuple[str, str | None]]) -> None:

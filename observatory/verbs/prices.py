@@ -7,15 +7,15 @@ from dataclasses import asdict
 import click
 
 from observatory.units import show
-from observatory.verbs import options
+from observatory.verbs import numbers, options
 from observatory.verbs.tables import print_table
 
 
 @click.command(name="prices")
 @click.argument("model")
 @click.option("--provider", help="Only this provider.")
-@click.option("--prompt", type=int, default=1000, show_default=True, help="Prompt tokens.")
-@click.option("--output", type=int, default=500, show_default=True, help="Output tokens.")
+@click.option("--prompt", type=numbers.SIZE, default=1000, show_default=True, help="Prompt tokens.")
+@click.option("--output", type=numbers.SIZE, default=500, show_default=True, help="Output tokens.")
 @options.as_json
 def command(model: str, provider: str | None, prompt: int, output: int, json_: bool) -> None:
     """API list prices of MODEL, and what one request costs at them.
@@ -23,8 +23,6 @@ def command(model: str, provider: str | None, prompt: int, output: int, json_: b
     Snapshots of published lists; --api-input-price and --api-output-price of the billing verbs
     take any other.
     """
-    options.at_least_one("--prompt", prompt)
-    options.at_least_one("--output", output)
 
     from observatory.catalog.prices import find_offers
 

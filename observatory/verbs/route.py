@@ -10,7 +10,7 @@ import click
 
 from observatory.errors import InputError
 from observatory.units import UNITS, show
-from observatory.verbs import billing, options, routing_tables
+from observatory.verbs import billing, numbers, options, routing_tables
 from observatory.verbs.tables import percent, print_table
 
 if TYPE_CHECKING:
@@ -34,21 +34,21 @@ COVERS = ("device", "wall", "facility")
 @click.option("--cascade", metavar="A,B,…", help="Order of a cascade.  [default: by cost]")
 @click.option(
     "--judge-error",
-    type=click.FloatRange(0, 1),
+    type=numbers.SHARE,
     default=0.0,
     show_default=True,
     help="Share of answers that the cascade's judge takes for the opposite.",
 )
 @click.option(
     "--strong-share",
-    type=click.FloatRange(0, 1),
+    type=numbers.SHARE,
     default=0.5,
     show_default=True,
     help="Share of items that random mix and threshold router send to the strong end.",
 )
 @click.option(
     "--target",
-    type=click.FloatRange(0, 1),
+    type=numbers.SHARE,
     default=0.8,
     show_default=True,
     help="Share of the quality gap that a second threshold router recovers.",

@@ -191,9 +191,10 @@ def test_user_factors_and_edition(capsys: Capture, tmp_path: Path) -> None:
     [
         (("footprint",), "no energy"),
         (("footprint", "--it-energy-wh", "4", "--device-wh", "1"), "one sum"),
-        (("footprint", "--it-energy-wh", "-4"), "zero or more"),
-        (("footprint", "--it-energy-wh", "4", "--pue", "0.9"), "pue = 0.9"),
-        (("footprint", "--it-energy-wh", "4", "--carbon-intensity", "-1"), "carbon_intensity"),
+        (("footprint", "--it-energy-wh", "-4"), "--it-energy-wh -4: must be 0"),
+        (("footprint", "--it-energy-wh", "4", "--pue", "0.9"), "--pue 0.9: must"),
+        (("footprint", "--it-energy-wh", "4", "--carbon-intensity", "-1"),
+         "--carbon-intensity -1: must be 0 or more"),
         (("footprint", "--it-energy-wh", "4", "--zone", "Frankreich"), "unknown zone"),
         (("footprint", "--it-energy-wh", "4", "--zone", "USA", "--zone", "US-TX"), "kinds"),
         (("footprint", "--it-energy-wh", "4", "--edition", "1984"), "unknown factor edition"),

@@ -44,7 +44,7 @@ def test_lookup_is_another_number(capsys: pytest.CaptureFixture[str]) -> None:
         ([str(MINI), "--recipe", "relativ"], "relative"),
         ([str(MINI), "--prompt", "5"], "together"),
         ([str(MINI), "--prompt", "0", "--output", "1"], "--prompt 0"),
-        ([str(MINI), "--layer-scale", "0"], "layer scale"),
+        ([str(MINI), "--layer-scale", "0"], "--layer-scale 0: must be above 0"),
         ([str(Path(__file__))], "no line"),
     ],
 )
