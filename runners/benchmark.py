@@ -22,7 +22,7 @@ from observatory.errors import InputError, MissingSensorError
 from observatory.ingest import Recorder, latest_resumable, stored_run
 from observatory.records import TRIED_AGAIN, Device, Environment, Run, RunStatus
 from observatory.verbs import options
-from runners import alive, expect, report
+from runners import alive, ceiling, expect, report
 from runners.backends.base import BACKENDS
 from runners.devices import Chosen, choose_device
 from runners.environment import default_threads, free_device_bytes, nvidia_devices, probe
@@ -31,9 +31,9 @@ from runners.models import ResolvedModel, resolve
 from runners.plan import Plan, check_size
 from runners.plan_file import read_plan_file
 from runners.profiles import profile_named
-from runners.progress import make_progress
+from runners.progress import expected_text, make_progress
 from runners.protocol import Clock, Protocol
-from runners.registry import require_backend
+from runners.registry import backend_names, require_backend
 from runners.request import ModelRequest, Request, make_plan
 from runners.sensors.base import Meter
 from runners.sensors.choose import open_meter
@@ -273,7 +273,8 @@ def _confirm(asked: Asked, plan: Plan, models: dict[str, ResolvedModel], machine
     expected_s = expect.plan_s(plan, architectures, machine.speed, machine.available_bytes())
     if asked.yes or asked.json_ or expected_s < ASK_FROM_S or not sys.stdin.isatty():
         return
-    question = f"This takes about {expected_s / 60:.0f} minutes. Go on?"
+    most_s = ceiling.plan_s(plan, architectures, machine.speed)
+    question = f"This takes {expected_text(expected_s, most_s)}. Go on?"
     click.confirm(question, default=True, abort=True, err=True)
 
 

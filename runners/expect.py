@@ -178,6 +178,9 @@ class Pace:
     @property
     def remaining_s(self) -> float:
         """Expected seconds still to come."""
-        rest_s = max(0.0, self._expected_s - self._done_s)
+        return self.scaled(max(0.0, self._expected_s - self._done_s))
+
+    def scaled(self, expected_s: float) -> float:
+        """What a part takes that was expected to take so long, by what the others took."""
         ratio = self.elapsed_s / self._done_s if self._done_s > 0 else 1.0
-        return rest_s * ratio
+        return expected_s * ratio

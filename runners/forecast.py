@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from observatory.catalog.architecture import Architecture
-from runners import expect
+from runners import ceiling, expect
 from runners.machine import Machine
 from runners.models import ResolvedModel
 from runners.plan import Plan, Point, Target
@@ -46,6 +46,13 @@ class Forecast:
         return expect.planner_s(
             self.plan, self.architecture(target), target, self.machine.speed, self.window_s
         )
+
+    def most_s(self, target: Target, points: Sequence[Point], chooses: bool) -> float:
+        """One process with these points left at most, however its machine is disturbed."""
+        return ceiling.process_s(
+            self.plan, self.architecture(target), target, points, chooses, self.machine.speed,
+            self.window_s,
+        )  # fmt: skip
 
     def process(self, target: Target, points: Sequence[Point], chooses: bool) -> tuple[int, float]:
         """Cells and seconds of one process with these points left, and with those that a planner

@@ -120,12 +120,9 @@ class AgainWhenQuiet:
 
     def remaining(self) -> Sequence[Point]:
         """The source's, disturbed points, and the last anchor."""
-        return (*self._source.remaining(), *self._disturbed(), *self._held)
+        return (*self._source.remaining(), *self.disturbed(), *self._held)
 
-    def _is_quiet_now(self) -> bool:
-        return self._last is not None and bool(self._quiet.among(self._windows[self._last][-1:]))
-
-    def _disturbed(self) -> list[Point]:
+    def disturbed(self) -> list[Point]:
         """Points without a quiet window that were not tried too often."""
         return [
             point
@@ -133,8 +130,11 @@ class AgainWhenQuiet:
             if self._tries[point] < self._patience.tries and not self._quiet.among(windows)
         ]
 
+    def _is_quiet_now(self) -> bool:
+        return self._last is not None and bool(self._quiet.among(self._windows[self._last][-1:]))
+
     def _again(self) -> Point | None:
-        waiting = sorted(self._disturbed(), key=self._tries.__getitem__)  # the least tried first
+        waiting = sorted(self.disturbed(), key=self._tries.__getitem__)  # the least tried first
         return waiting[0] if waiting and self._while_time() else None
 
 

@@ -11,6 +11,8 @@ import sys
 import time
 from typing import Any, Protocol, TextIO
 
+from runners.ceiling import WORTH_SAYING
+
 #: A plain line at most this often, where there is no terminal.
 PLAIN_EVERY_S = 2.0
 
@@ -18,8 +20,9 @@ PLAIN_EVERY_S = 2.0
 class Progress(Protocol):
     """How a session reports."""
 
-    def start(self, cells: int, expected_s: float) -> None:
-        """The run begins: so many cell repeats, so many seconds expected."""
+    def start(self, cells: int, expected_s: float, most_s: float = 0.0) -> None:
+        """The run begins: so many cell repeats, so many seconds expected on a quiet machine, and
+        at most so many on one that neighbours disturb."""
 
     def expect(self, more_cells: int) -> None:
         """There are more cell repeats than were announced, or fewer (below 0)."""
@@ -47,6 +50,19 @@ def clock_text(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
+def expected_text(expected_s: float, most_s: float) -> str:
+    """`about m:ss`, and the ceiling where it is well above."""
+    about = f"about {clock_text(expected_s)}"
+    if most_s < WORTH_SAYING * expected_s:
+        return about
+    return f"{about}, up to {clock_text(most_s)} where neighbours disturb the machine"
+
+
+def left_text(seconds: float) -> str:
+    """Time left while work goes on: never 0."""
+    return clock_text(seconds) if seconds >= 1 else "under 0:01"
+
+
 class PlainProgress:
     """Lines on a stream that is not a terminal."""
 
@@ -55,10 +71,10 @@ class PlainProgress:
         self._done = self._cells = 0
         self._last = 0.0
 
-    def start(self, cells: int, expected_s: float) -> None:
+    def start(self, cells: int, expected_s: float, most_s: float = 0.0) -> None:
         """First line: how much there is to do."""
         self._cells = cells
-        self._write(f"{cells} cell repeats to measure, about {clock_text(expected_s)}")
+        self._write(f"{cells} cell repeats to measure, {expected_text(expected_s, most_s)}")
 
     def expect(self, more_cells: int) -> None:
         """Another total from the next line on."""
@@ -70,11 +86,14 @@ class PlainProgress:
     def advance(self, what: str, remaining_s: float) -> None:
         """A line, unless one was just written; the last one always."""
         self._done += 1
+        self._cells = max(self._cells, self._done)
         now = time.monotonic()
         if now - self._last < PLAIN_EVERY_S and self._done < self._cells:
             return
         self._last = now
-        self._write(f"[{self._done}/{self._cells}] {what}  left {clock_text(remaining_s)}")
+        open_ = self._done < self._cells
+        left = f"left {left_text(remaining_s)}" if open_ else "done"
+        self._write(f"[{self._done}/{self._cells}] {what}  {left}")
 
     def tick(self) -> None:
         """Nothing to draw."""
@@ -106,9 +125,10 @@ class BarProgress:
         self._task: Any = None
         self._left_until = 0.0
 
-    def start(self, cells: int, expected_s: float) -> None:
-        """Draw the empty bar."""
+    def start(self, cells: int, expected_s: float, most_s: float = 0.0) -> None:
+        """Say how much there is to do, and draw the empty bar."""
         self._left_until = time.monotonic() + expected_s
+        self.note(f"{cells} cell repeats to measure, {expected_text(expected_s, most_s)}")
         self._bar.start()
         self._task = self._bar.add_task("starting", total=cells, left="")
         self.tick()
@@ -129,14 +149,17 @@ class BarProgress:
         """One further."""
         self._left_until = time.monotonic() + remaining_s
         if self._task is not None:
-            self._bar.advance(self._task)
+            task = self._bar.tasks[self._task]
+            total = max(task.total or 0, task.completed + 1)
+            self._bar.update(self._task, total=total, advance=1)
             self.tick()
 
     def tick(self) -> None:
         """Draw the time left again."""
         if self._task is not None:
-            left = clock_text(self._left_until - time.monotonic())
-            self._bar.update(self._task, left=f"{left} left")
+            seconds = self._left_until - time.monotonic()
+            left = f"{clock_text(seconds)} left" if seconds >= 1 else "longer than expected"
+            self._bar.update(self._task, left=left)
             self._bar.refresh()
 
     def note(self, text: str) -> None:

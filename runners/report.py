@@ -9,12 +9,12 @@ from observatory.records import Phase
 from observatory.units import show
 from observatory.verbs import options
 from observatory.verbs.tables import print_table
-from runners import expect
+from runners import ceiling, expect
 from runners.machine import Machine
 from runners.models import ResolvedModel
 from runners.plan import Plan
 from runners.profiles import profile_named
-from runners.progress import clock_text
+from runners.progress import expected_text
 
 
 def check_zone(zone: str | None) -> None:
@@ -55,11 +55,12 @@ def print_plan(
     rows = plan_rows(plan, models, machine)
     architectures = {name: model.architecture for name, model in models.items()}
     total_s = expect.plan_s(plan, architectures, machine.speed, machine.available_bytes())
+    most_s = ceiling.plan_s(plan, architectures, machine.speed)
     if as_json:
         options.print_json({
             "plan_hash": plan.hash, "profile": plan.profile, "processes": plan.processes,
             "seed": plan.seed, "device": machine.device.name, "expected_s": total_s,
-            "aim": None if plan.aim is None else asdict(plan.aim), "cells": rows,
+            "most_s": most_s, "aim": None if plan.aim is None else asdict(plan.aim), "cells": rows,
         })  # fmt: skip
         return
     candidates = sum(row["role"] == "candidate" for row in rows)
@@ -75,7 +76,7 @@ def print_plan(
         ],
         [
             *_aim_lines(plan),
-            f"about {clock_text(total_s)} in all, loading included, on {machine.device.name} "
+            f"in all {expected_text(total_s, most_s)}; loading included, on {machine.device.name} "
             "(from nominal speeds: rough)",
         ],
     )  # fmt: skip

@@ -16,6 +16,7 @@ from observatory.records import Cell, CellStatus, Phase, RunStatus, Window
 from observatory.runtime.prior import Prior
 from runners import expect
 from runners.backends.base import BackendFacts
+from runners.ceiling import thoroughness, within_budget
 from runners.executors.local import LocalProcess
 from runners.forecast import Forecast
 from runners.ledger import Ledger
@@ -24,8 +25,7 @@ from runners.memory import refusal
 from runners.models import ResolvedModel
 from runners.plan import Plan, Point, Target
 from runners.planned import PlannedPoints, Rules
-from runners.points import PATIENT, AgainWhenQuiet, FixedGrid, Patience, PointSource, Quiet
-from runners.profiles import Profile, profile_named
+from runners.points import AgainWhenQuiet, FixedGrid, PointSource, Quiet
 from runners.progress import Progress
 from runners.protocol import Protocol, WorkerError
 from runners.starting import Starting
@@ -43,11 +43,7 @@ class Session:
     progress: Progress
 
     def __post_init__(self) -> None:
-        self.profile: Profile = profile_named(self.plan.profile)
-        self.patience = Patience()
-        aim = self.plan.aim
-        if aim is not None and aim.target_error is not None and aim.budget_s is None:
-            self.profile, self.patience = self.profile.towards(aim.target_error), PATIENT
+        self.profile, self.patience = thoroughness(self.plan)
         self.protocol = replace(self.protocol, profile=self.profile, shortened=self.out_of_time)
         target_s = self.protocol.target_s()
         self.forecast = Forecast(self.plan, self.models, self.machine, target_s)
@@ -60,6 +56,10 @@ class Session:
         self._keys: dict[str, str] = {}  # target label -> configuration key in the store
         self._empty_idle: Window | None = None
         self._planned: dict[str, Any] = dict(self.recorder.run.notes.get("planner", {}))
+        self._foreseen: dict[str, int] = {}  # target label -> chosen points in the total
+        self._visited: set[tuple[str, int]] = set()  # (plan key, process)
+        self._index = 0  #: of the process under way
+        self._again: AgainWhenQuiet | None = None  #: its source
         self.shortened = False
 
     # ------------------------------------------------------------------ the whole run
@@ -72,13 +72,14 @@ class Session:
             for target in self.plan.target_order(index)
         ]
         todo = [
-            self.forecast.process(
-                target, self._unfinished(target, index), self._is_undecided(target)
-            )
+            (target, self._unfinished(target, index), self._is_undecided(target))
             for target, index in order
         ]
-        self.pace = expect.Pace(sum(seconds for _, seconds in todo))
-        self.progress.start(sum(cells for cells, _ in todo), self.pace.remaining_s)
+        expected = [self.forecast.process(*left) for left in todo]
+        self.pace = expect.Pace(sum(seconds for _, seconds in expected))
+        most_s = sum(self.forecast.most_s(*left) for left in todo)
+        most_s = within_budget(self.plan, self.pace.remaining_s, most_s)
+        self.progress.start(sum(cells for cells, _ in expected), self.pace.remaining_s, most_s)
         self._measure_empty_idle()
         for target, index in order:
             points = self._unfinished(target, index)
@@ -128,6 +129,7 @@ class Session:
         quiet = Quiet()
         source = self._source(target, index, [p for p in points if p.name != "idle empty"], quiet)
         persistent = AgainWhenQuiet(source, lambda: not self.out_of_time(), quiet, self.patience)
+        self._index, self._again = index, persistent
         while not self._run_process(target, index, persistent, available):
             self.progress.note(f"{target.model}: starting a new process after the failure")
         if isinstance(source, PlannedPoints):
@@ -157,9 +159,23 @@ class Session:
         for line in source.sentences():
             self.progress.note(f"{target.model}: {line}")
         repeats = self.plan.processes
-        each_s = self.forecast.cells_s(target, chosen)
+        foreseen = self._foreseen_points(target)
+        beyond = chosen[expect.planner_points(target) : foreseen]  # already in the time left
+        each_s = self.forecast.cells_s(target, chosen) - self.forecast.cells_s(target, beyond)
         self.pace.expect(repeats * (each_s - self.forecast.planner_s(target)))
-        self.progress.expect(repeats * (len(chosen) - expect.planner_points(target)))
+        self.progress.expect(repeats * (len(chosen) - foreseen))
+
+    def _foreseen_points(self, target: Target) -> int:
+        """How many chosen points of a target the announced total holds, in each process."""
+        return self._foreseen.get(target.label, expect.planner_points(target))
+
+    def _foresee(self, target: Target, point: Point) -> None:
+        """Let the total grow where a planner chooses more points than were announced."""
+        chosen = len(self.ledger.chosen(target))
+        if chosen > self._foreseen_points(target):
+            self._foreseen[target.label] = chosen
+            self.pace.expect(self.plan.processes * self.forecast.cell_s(target, point))
+            self.progress.expect(self.plan.processes)
 
     def _run_process(
         self, target: Target, index: int, source: AgainWhenQuiet, available: int | None
@@ -205,6 +221,7 @@ class Session:
             position = len(target.points) + len(self.ledger.chosen(target))
             cell = self._cell(target, point, self._keys[target.label], position)
             self.ledger.plan(target, point, cell)
+            self._foresee(target, point)
         reason = refusal(self.forecast.architecture(target), target, point, available)
         try:
             if reason is not None:
@@ -240,9 +257,8 @@ class Session:
                 if len(windows) >= self.profile.min_windows and source.better_later(point, windows):
                     break
         if self.ledger.is_complete(target, point):
-            self._finish(target, point, CellStatus.OK)
-        else:
-            self._advance(target, point)
+            self.ledger.finish(target, point, CellStatus.OK)
+        self._advance(target, point)
         return windows
 
     # ------------------------------------------------------------------ rows
@@ -298,8 +314,16 @@ class Session:
         self._advance(target, point)
 
     def _advance(self, target: Target, point: Point) -> None:
-        self.pace.done(self.forecast.cell_s(target, point))
-        self.progress.advance(f"{target.model} {point.label}", self.pace.remaining_s)
+        """One visit is over. A visit again was not announced: the total grows by it."""
+        each_s, visit = self.forecast.cell_s(target, point), (target.plan_key(point), self._index)
+        if visit in self._visited:
+            self.pace.expect(each_s)
+            self.progress.expect(1)
+        self._visited.add(visit)
+        self.pace.done(each_s)
+        waiting = self._again.disturbed() if self._again else []
+        left_s = self.pace.remaining_s + self.pace.scaled(self.forecast.cells_s(target, waiting))
+        self.progress.advance(f"{target.model} {point.label}", left_s)
 
     # ------------------------------------------------------------------ idle before any model
     def _measure_empty_idle(self) -> None:

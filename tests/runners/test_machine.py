@@ -179,7 +179,7 @@ def test_plain_progress_counts_and_always_says_the_last() -> None:
     for left_s in (60, 30, 0):
         progress.advance("cell", left_s)
     lines = stream.getvalue().splitlines()
-    assert lines[0].endswith("about 1:30") and lines[-1] == "[3/3] cell  left 0:00"
+    assert lines[0].endswith("about 1:30") and lines[-1] == "[3/3] cell  done"
     assert clock_text(3725) == "1:02:05" and clock_text(-3) == "0:00"
 
 
