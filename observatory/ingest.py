@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
@@ -37,17 +37,19 @@ RESUMABLE = (RunStatus.RUNNING.value, RunStatus.INTERRUPTED.value)
 
 
 def latest_resumable(
-    database: str | Path, plan_hash: str | None = None, environment_key: str | None = None
+    database: str | Path,
+    plan_hash: str | None = None,
+    environments: Collection[str] | None = None,
 ) -> str | None:
     """The newest run that was interrupted or killed, or that has cells worth another try (of this
-    plan and on this machine, where given); None for none.
+    plan and in one of these environments, where given); None for none.
 
     Raises DatabaseError where the database cannot be read.
     """
     engine = open_read_only(database)
     cells = (CellStatus.PLANNED, *TRIED_AGAIN)
     with engine.connect() as connection:
-        return reader.latest_unfinished(connection, RESUMABLE, cells, plan_hash, environment_key)
+        return reader.latest_unfinished(connection, RESUMABLE, cells, plan_hash, environments)
 
 
 def stored_run(database: str | Path, run_id: str) -> Run:

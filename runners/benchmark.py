@@ -190,19 +190,22 @@ def machine_of(plan: Plan, device: Chosen, environment: Environment) -> Machine:
 
 
 def _resume(asked: Asked, accelerators: list[Device], scenario: Any) -> int:
-    """Go on with the newest run that was interrupted or has cells to try again, of the plan that
-    the flags describe if any do: on this machine, where one of them is."""
-    plan_hash = run_id = None
+    """Go on with this machine's newest run that was interrupted or has cells to try again, of the
+    plan that the flags describe if any do."""
+    plan_hash = None
     if asked.shaped:
-        plan, _, here = prepare(request_of(asked), accelerators)
-        plan_hash = plan.hash
-        run_id = latest_resumable(asked.db, plan_hash, here.environment.key)
-    run_id = run_id or latest_resumable(asked.db, plan_hash)
+        plan_hash = prepare(request_of(asked), accelerators)[0].hash
+    here = {probe(backend, accelerators).key for backend in backend_names()}
+    run_id = latest_resumable(asked.db, plan_hash, here)
     if run_id is None:
         which = " of this plan" if plan_hash else ""
+        other = latest_resumable(asked.db, plan_hash)
         raise InputError(
             f"--resume: {asked.db} holds no interrupted run{which}, and none with cells to try "
             "again; start a new one"
+            if other is None
+            else f"--resume: the unfinished runs{which} in {asked.db} are of another machine, or "
+            f"of this one with other libraries (the newest is {other}); start a new one"
         )
     stored = stored_run(asked.db, run_id)
     if stored.status == RunStatus.RUNNING and alive.is_alive(stored.notes.get("process", {})):
@@ -273,7 +276,7 @@ def _confirm(asked: Asked, plan: Plan, models: dict[str, ResolvedModel], machine
     expected_s = expect.plan_s(plan, architectures, machine.speed, machine.available_bytes())
     if asked.yes or asked.json_ or expected_s < ASK_FROM_S or not sys.stdin.isatty():
         return
-    most_s = ceiling.plan_s(plan, architectures, machine.speed)
+    most_s = ceiling.plan_s(plan, architectures, machine.speed, machine.available_bytes())
     question = f"This takes {expected_text(expected_s, most_s)}. Go on?"
     click.confirm(question, default=True, abort=True, err=True)
 

@@ -73,14 +73,15 @@ def within_budget(plan: Plan, expected_s: float, most_s: float) -> float:
 
 def plan_s(
     plan: Plan, architectures: dict[str, Architecture], speed: expect.Speed,
-    tick_s: float | None = None,
+    room: int | None = None,
 ) -> float:  # fmt: skip
-    """Seconds at most of the whole plan."""
-    window_s = thoroughness(plan)[0].window_target_s(tick_s)
+    """Seconds at most of the whole plan where no joules are counted, as `expect.plan_s` expects it;
+    what does not fit into `room` bytes is counted all the same."""
+    window_s = thoroughness(plan)[0].window_target_s(None)
     total = 0.0
     for target in plan.targets:
         for index in range(plan.processes):
             points = [p for p in target.points if index == 0 or p.role != "idle"]
             total += process_s(plan, architectures[target.model], target, points,
                                bool(target.candidates), speed, window_s)  # fmt: skip
-    return within_budget(plan, expect.plan_s(plan, architectures, speed, tick_s), total)
+    return within_budget(plan, expect.plan_s(plan, architectures, speed, room), total)

@@ -55,7 +55,7 @@ def print_plan(
     rows = plan_rows(plan, models, machine)
     architectures = {name: model.architecture for name, model in models.items()}
     total_s = expect.plan_s(plan, architectures, machine.speed, machine.available_bytes())
-    most_s = ceiling.plan_s(plan, architectures, machine.speed)
+    most_s = ceiling.plan_s(plan, architectures, machine.speed, machine.available_bytes())
     if as_json:
         options.print_json({
             "plan_hash": plan.hash, "profile": plan.profile, "processes": plan.processes,

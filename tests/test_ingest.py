@@ -15,6 +15,7 @@ from observatory.footprint import EXAMPLE_ZONES, Scenario
 from observatory.ingest import Recorder, latest_resumable, utc_now
 from observatory.merging import merge
 from observatory.records import Cell, Energy, Window, Workload
+from observatory.store import reader
 from observatory.store.database import open_database, open_read_only
 from tests import synthetic
 
@@ -126,6 +127,10 @@ def test_an_interrupted_run_can_be_found_again(database: Path) -> None:
     Recorder.resume(database, "synthetic-1").update_run(status="interrupted")
     assert latest_resumable(database) == "synthetic-1"
     assert latest_resumable(database, "another plan") is None
+    with open_read_only(database).connect() as connection:
+        machine = reader.run_record(connection, "synthetic-1").environment_key  # type: ignore[union-attr]
+    assert latest_resumable(database, None, {machine, "another"}) == "synthetic-1"
+    assert latest_resumable(database, None, {"another machine"}) is None
 
 
 def test_windows_need_a_planned_cell(database: Path) -> None:

@@ -235,17 +235,17 @@ def run_record(connection: Connection, run_id: str) -> Run | None:
 
 def latest_unfinished(
     connection: Connection, runs: Sequence[str], cells: Sequence[str],
-    plan_hash: str | None = None, environment_key: str | None = None,
+    plan_hash: str | None = None, environments: Collection[str] | None = None,
 ) -> str | None:  # fmt: skip
     """The newest run in one of the states `runs`, or with a cell in one of the states `cells` (of
-    this plan and on this machine where given); None where there is none."""
+    this plan and in one of these environments where given); None where there is none."""
     r, c = schema.run, schema.cell
     with_cells = select(c.c.id).where(c.c.run_id == r.c.id, c.c.status.in_(cells)).exists()
     query = select(r.c.id).where(r.c.status.in_(runs) | with_cells)
     if plan_hash is not None:
         query = query.where(r.c.plan_hash == plan_hash)
-    if environment_key is not None:
-        query = query.where(r.c.environment_key == environment_key)
+    if environments is not None:
+        query = query.where(r.c.environment_key.in_(environments))
     return connection.execute(query.order_by(r.c.started_utc.desc()).limit(1)).scalar()
 
 

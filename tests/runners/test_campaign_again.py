@@ -182,6 +182,6 @@ def test_the_newest_run_of_this_environment_decides_unless_one_is_done(tmp_path:
     recorded(path, "3", driver, "interrupted", "planned")
     assert part_state(str(path), "plan", HERE).name == FAILED
     assert latest_resumable(path, "plan") == "3"
-    assert latest_resumable(path, "plan", HERE.key) == "2"
+    assert latest_resumable(path, "plan", {HERE.key}) == "2"
     recorded(path, "0", driver, "done", "ok")
     assert part_state(str(path), "plan", HERE).name == DONE

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from observatory.records import Workload
+from tests import synthetic
 from tests.runners.law_backend import law_s
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -179,6 +180,23 @@ def test_a_run_ended_midway_is_resumed_with_every_cell_exactly_once(
     assert query(path, PROCESSES_OF_CELLS) == [(2,)] * 7
     code, _, err = call(folder, "--resume", "--db", "o.db")
     assert code == 2 and "no interrupted run" in err
+
+
+def test_a_run_of_another_machine_is_not_gone_on_with(plan: Path) -> None:
+    """What was imported is newer than what was interrupted here."""
+    folder, path = plan.parent, plan.parent / "o.db"
+    synthetic.record(path, run_id="imported")
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "update run set status = 'interrupted', started_utc = '2999-01-01T00:00:00+00:00'"
+        )
+    code, _, err = call(folder, "--resume", "--db", "o.db")
+    assert code == 2 and err.count("\n") == 1
+    assert "of another machine" in err and "imported" in err
+    kill_midway(folder, signal.SIGKILL, after=6 + windows(path))
+    code, out, err = call(folder, "--resume", "--dry-run", "--json", "--db", "o.db")
+    assert code == 0, err
+    assert json.loads(out)["device"] == "cpu" and len(json.loads(out)["cells"]) == CELLS
 
 
 def test_a_run_under_way_is_not_resumed(plan: Path) -> None:
