@@ -93,10 +93,12 @@ def asked_recipes(
 def audit_reported(connection: Connection, sources: Collection[str] | None = None) -> int:
     """Make the findings on reported rows (of these sources) again. Returns how many there are.
 
-    Rows are judged within their source, so that one source at a time gives the same findings.
+    Rows are judged within their source, and beside equal rows of sources stored before it, so that
+    one source at a time gives the same findings.
     """
     rows = reader.reported(connection, sources, True, NOT_JUDGED, True, audit.STATED)
-    findings = audit.audit_reported(rows)
+    others = None if sources is None else reader.reported_alike(connection, sources, audit.STATED)
+    findings = audit.audit_reported(rows, others)
     writer.replace_reported_findings(connection, findings, sources)
     return len(findings)
 

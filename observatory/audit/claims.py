@@ -49,7 +49,8 @@ def claims(table: pd.DataFrame) -> pd.DataFrame:
     """The reported values (columns of the table `reported`) with those of `COLUMNS` that they
     give anything for."""
     columns: dict[str, list[Any]] = {"kind": [None] * len(table)}
-    for case in cases(with_stated(table)):
+    table = with_stated(table)
+    for case in cases(table):
         _judge(case)
         for value in case.values:
             columns["kind"][value.place] = value.kind

@@ -28,7 +28,24 @@ sentence and a remedy. What follows depends on the rule's severity:
 | `info` | it is used; something is said that is no fault, and the exit code stays 0 |
 
 Two findings on one row may have one cause: an invariant (`power_above_limit`) says that the row is
-impossible, a diagnosis (`millijoules_as_joules`) says what happened.
+impossible, a diagnosis (`millijoules_as_joules`) says which mistake alone would explain it. Where
+several would, `unit_unclear` names them and excludes nothing for it.
+
+**What METHOD §8 asks, and where it is judged.**
+
+* MFU <= 1, MBU <= 1, time >= roofline: `mfu_above_one`, `mbu_above_one`, `faster_than_roofline`;
+  against kernels measured here, `above_measured_ceiling`.
+* idle <= power <= 1.15 × TDP: `power_below_idle`, `power_above_limit`.
+* E = mean power × time within 5 %: `energy_power_mismatch`; own windows `sensor_disagreement`.
+* Tokens from the tokenizer: `token_count_mismatch`. A count that agrees with the rest of its row is
+  not judged: no file brings the texts to count again.
+* Parts sum to the whole: `parts_do_not_sum`; own windows keep parts and no total.
+* No exact multiples of another row: `exact_multiple`, `copied_block`, `duplicate_row`,
+  `republished_row`. A single row that is a multiple of another is not judged: any two numbers have
+  a ratio.
+* Sparse FLOPs given as dense: `sparse_peak_as_dense`.
+* GB against GiB: `gib_as_gb`, `memory_above_capacity`, `memory_below_weights`.
+* J that are s, mJ that are J: `seconds_as_joules`, `millijoules_as_joules`, and the other units.
 
 **What bounds rest on.** Catalogue peaks and TDP are hard: a row beyond them, and a 5 % tolerance,
 is wrong. Ceilings that a short kernel measured on the same machine only warn. A card whose own
@@ -39,7 +56,10 @@ uses, no bandwidth bound on weights that fit a cache, no compute bound on 4-bit 
 device or number format that the catalogue does not know is not held to a roofline at all.
 
 **Not judged here.** The parts of an own window sum to its whole by construction: the store keeps
-parts and no total. Joules that a window lacks are NULL with a reason, not a finding.
+parts and no total. Joules that a window lacks are NULL with a reason, not a finding. A reported row
+that states a technique (speculative decoding) or a cached prompt does other work than its lengths
+say and is held to no roofline; memory is held to no weights where the row says that they are
+offloaded. Equal rows of few digits may be repeats and are not called duplicates.
 
 """
 _SUBJECTS = {

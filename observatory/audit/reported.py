@@ -13,9 +13,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from observatory.audit.blocks import exact_multiples, labels
-from observatory.audit.cases import MEMORY
+from observatory.audit.cases import MEMORY, with_stated
 from observatory.audit.claims import BAND, claims
 from observatory.audit.diagnoses import UNIT_RULES, with_causes
+from observatory.audit.duplicates import DUPLICATE_RULES, codes, with_duplicates
 from observatory.audit.memory import MEMORY_RULES
 from observatory.audit.physics import PHYSICAL_RULES
 from observatory.audit.repeats import LEAST_REPEATS, REPEAT_RULES
@@ -138,16 +139,20 @@ REPORTED_ONLY: tuple[Rule, ...] = (
     ),
 )  # fmt: skip
 REPORTED_RULES: tuple[Rule, ...] = (
-    REPORTED_ONLY + REPEAT_RULES + PHYSICAL_RULES + UNIT_RULES + MEMORY_RULES
+    REPORTED_ONLY + DUPLICATE_RULES + REPEAT_RULES + PHYSICAL_RULES + UNIT_RULES + MEMORY_RULES
 )
 
 
 # ---------------------------------------------------------------------- reported rows
-def audit_reported(table: pd.DataFrame) -> list[Finding]:
-    """Findings on reported values, a table as `observatory.store.reader.reported` gives it."""
+def audit_reported(table: pd.DataFrame, beside: pd.DataFrame | None = None) -> list[Finding]:
+    """Findings on reported values, a table as `observatory.store.reader.reported` gives it.
+
+    `beside` has rows of other sources, against which these may be published a second time.
+    """
     if table.empty:
         return []
-    table = table.reset_index(drop=True)
+    others = None if beside is None or beside.empty else with_stated(beside)
+    table = with_duplicates(with_stated(table.reset_index(drop=True)), others)
     return apply_all(REPORTED_RULES, _beside_others(with_causes(claims(table))), "reported")
 
 
@@ -164,11 +169,12 @@ def _beside_others(table: pd.DataFrame) -> pd.DataFrame:
     """
     measured = table["kind"].notna() & (table["kind"] != MEMORY)
     values = np.where(measured, number(table, "value"), np.nan)
-    repeats, middle = _repeats(values, _codes(table, [*SAME, *SERIES, *POINT]))
+    repeats, middle = _repeats(values, codes(table, [*SAME, *SERIES, *POINT]))
+    values = np.where(table["duplicate_of"].map(bool), np.nan, values)  # said already
     factor, multiple_of = np.full(len(table), np.nan), np.full(len(table), "", dtype=object)
     names, points = _joined(table, SERIES), _joined(table, POINT)
     known = np.flatnonzero(~np.isnan(values))
-    for at in _groups(known, _codes(table, SAME)[known]):
+    for at in _groups(known, codes(table, SAME)[known]):
         with np.errstate(over="ignore", invalid="ignore"):  # values of 1e300 and 1e-300 in one file
             found = exact_multiples(values[at], names[at].tolist(), points[at].tolist())
         factor[at], multiple_of[at] = labels(found, len(at))
@@ -206,15 +212,6 @@ def _groups(places: NDArray[np.int64], codes: NDArray[np.int64]) -> Iterator[NDA
     order = np.argsort(codes, kind="stable")
     starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
     yield from np.split(places[order], starts[1:]) if len(places) else ()
-
-
-def _codes(table: pd.DataFrame, columns: list[str]) -> NDArray[np.int64]:
-    """A number for each different combination of cells; missing ones are equal to one another."""
-    codes = np.zeros(len(table), dtype=np.int64)
-    for name in columns:
-        own, cells = pd.factorize(table[name])
-        codes, _ = pd.factorize(codes * (len(cells) + 1) + own + 1)
-    return codes
 
 
 def _word(cell: object) -> str:

@@ -69,37 +69,32 @@ def evidence(windows: pd.DataFrame, bounds: Bounds | None = None) -> pd.DataFram
 
 
 def _beside_repeats(table: pd.DataFrame) -> pd.DataFrame:
-    """`repeats`, `repeats_median` of the energy in a cell; `factor` of a run's times to another's,
-    and of a process's to those of another process of the run.
+    """`repeats`, `repeats_median` of the energy in a cell; `factor` of a process to another.
 
-    Runs are compared inside one configuration on one machine, so that findings on a configuration
-    depend on its own facts alone; processes inside one point.
+    Times are compared, and joules, between the processes of a run and between runs, inside one
+    configuration on one machine, so that findings on a configuration depend on its own facts alone.
     """
     energy = table["energy_j"].groupby(table["cell_id"])
     repeats = energy.transform("count")
     middle = energy.transform("median").where(repeats >= LEAST_REPEATS)
     factor, multiple_of = np.full(len(table), np.nan), np.full(len(table), "", dtype=object)
-    points = [*POINT, "process_index", "window_index"]
+    what = np.full(len(table), "energy", dtype=object)
+    points = [*POINT, "window_index"]
+    process = ("run " + table["run_id"].astype(str) + " process "
+               + table["process_index"].astype(str)).to_numpy()  # fmt: skip
     for places in table.groupby(STACK, sort=False).indices.values():
-        runs = table["run_id"].to_numpy()[places]
-        if (runs != runs[0]).any():
-            keys = list(table[points].iloc[places].itertuples(index=False, name=None))
-            seconds = table["time_s"].to_numpy(dtype=float)[places]
-            found = exact_multiples(seconds, [f"run {run}" for run in runs], keys)
-            factor[places], multiple_of[places] = labels(found, len(places))
-    of_a_run = ["run_id", *STACK, *POINT]
-    for places in table.groupby(of_a_run, dropna=False, sort=False).indices.values():
-        processes = table["process_index"].to_numpy()[places]
-        if len(places) >= 2 * LEAST_REPEATS and (processes != processes[0]).any():
-            seconds = table["time_s"].to_numpy(dtype=float)[places]
-            names = [f"process {process}" for process in processes]
-            index = table["window_index"].iloc[places].tolist()
-            found = exact_multiples(seconds, names, index, same_points=True)
-            made = np.array([place for multiple in found for place in multiple.rows], dtype=int)
-            of_process, told = labels(found, len(places))
-            factor[places[made]], multiple_of[places[made]] = of_process[made], told[made]
+        blocks = process[places]
+        if (blocks == blocks[0]).all():
+            continue
+        keys = list(table[points].iloc[places].itertuples(index=False, name=None))
+        for column, quantity in (("energy_j", "energy"), ("time_s", "duration_s")):
+            found = exact_multiples(number(table, column)[places], blocks.tolist(), keys)
+            made, origin = labels(found, len(places))
+            at = places[np.isfinite(made)]
+            factor[at], multiple_of[at] = made[np.isfinite(made)], origin[np.isfinite(made)]
+            what[at] = quantity
     return table.assign(
-        quantity=np.where(np.isfinite(factor), "duration_s", "energy"), value=table["energy_j"],
+        quantity=what, value=table["energy_j"],
         repeats=repeats, repeats_median=middle, factor=factor, multiple_of=multiple_of,
     )  # fmt: skip
 

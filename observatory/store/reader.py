@@ -21,6 +21,7 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    tuple_,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -113,6 +114,22 @@ def reported(
     if sources is not None:
         query = query.where(s.c.key.in_(sources))
     return _lean_frame(connection, query, coded)
+
+
+def reported_alike(
+    connection: Connection | Engine, sources: Collection[str], stated: Collection[str] = ()
+) -> pd.DataFrame:
+    """Rows of all other sources that hold a value which these sources hold for the same model."""
+    r = schema.reported
+    same = tuple_(r.c.model_name, r.c.quantity, r.c.value)
+    here = select(*same.clauses).where(r.c.source_key.in_(sources), r.c.value.is_not(None))
+    rows = tuple_(r.c.source_key, r.c.row)
+    there = select(*rows.clauses).where(r.c.source_key.not_in(sources), same.in_(here))
+    query = select(
+        *(c for c in r.c if c.key != "extra"),
+        *(r.c.extra[name].as_string().label(name) for name in stated),
+    ).where(rows.in_(there))
+    return _lean_frame(connection, query.order_by(r.c.id))
 
 
 def _lean_frame(

@@ -110,7 +110,7 @@ def test_a_stack_that_does_other_work_has_no_roofline(
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
     path = tmp_path / "o.db"
-    synthetic.record(path)
+    synthetic.record(path, noise=0.001)
     store_reported(path, "good", server())
     store_reported(path, "bad", server({"power_w": 900.0}))
     derive(open_database(path))
@@ -152,7 +152,7 @@ def audit(*arguments: str) -> Result:
 
 def test_the_verb_says_clean_with_0_and_found_with_1(database: Path, tmp_path: Path) -> None:
     clean = tmp_path / "clean.db"
-    synthetic.record(clean)
+    synthetic.record(clean, noise=0.001)
     done = audit("--db", str(clean))
     assert done.return_value == 0 and "nothing found in 84 windows, 14 cells" in done.output
     done = audit("--db", str(database))

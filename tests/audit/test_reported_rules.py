@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from observatory.audit import REPORTED_RULES, audit_reported
@@ -122,7 +123,9 @@ BREAKS: list[tuple[str, str, list[Reported]]] = [
     ("millijoules_as_joules", "energy_per_token_j", server({"energy_per_token_j": 300.0})),
     ("millijoules_as_joules", "energy_j", server({"energy_j": 150_000.0}, device_kind=None)),
 ]  # fmt: skip
-ELSEWHERE = {"repeat_not_positive", "exact_multiple", "copied_block"}
+ELSEWHERE = {
+    "repeat_not_positive", "exact_multiple", "copied_block", "duplicate_row", "republished_row",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("code", "quantity", "rows"), BREAKS, ids=[b[0] for b in BREAKS])
@@ -306,6 +309,52 @@ def test_multiples_and_copies_of_a_block() -> None:
     finding, row = audit(block("a") + block("b", 1.3))[0]
     assert row.model_name == "b" and finding.value == 1.3 and "that of a," in finding.sentence
     assert found(block("a") + block("b")) == {("copied_block", "runtime_s")}
+
+
+def digits(row: str, **what: Any) -> list[Reported]:
+    return [replace(r, row=row) for r in spent(310.5271, 1.234567, **what)]
+
+
+def test_a_row_listed_again_is_found_in_its_later_listings() -> None:
+    named = {(f.rule, row.row) for f, row in audit([*digits("1"), *digits("2"), *digits("3")])}
+    assert named == {("duplicate_row", "2"), ("duplicate_row", "3")}
+    few = [replace(r, row=str(i)) for i in range(3) for r in spent(310.0, 1.2)]
+    assert found(few) == set(), "repeats may share three digits"
+    five = [replace(r, row=str(i)) for i in range(5) for r in spent(310.52, 1.234)]
+    assert found(five) == {("duplicate_row", "energy_j"), ("duplicate_row", "runtime_s")}
+    assert found([*digits("1"), *digits("2", output_tokens=101.0)]) == set(), "another workload"
+    marked = [replace(r, extra={"twin_of": "1"}) for r in digits("2")]
+    assert found([*digits("1"), *marked]) == set(), "its importer has said so"
+
+
+def test_a_block_of_few_digits_listed_twice_is_taken_together() -> None:
+    base = [(64, 200.12, 1.02), (128, 311.77, 1.31), (256, 520.31, 2.21), (512, 991.41, 4.13)]
+    rows = [
+        replace(r, row=f"{listing} {o}")
+        for listing in ("a", "b")
+        for o, joules, seconds in base
+        for r in spent(joules, seconds, prompt_tokens=64.0, output_tokens=float(o))
+    ]
+    named = {row.row for f, row in audit(rows) if f.rule == "duplicate_row"}
+    assert named == {f"b {o}" for o, _, _ in base}
+    assert found(rows[:8] + rows[8:10]) == set(), "one such row alone may be a repeat"
+
+
+def test_a_rate_alone_may_be_what_a_load_test_set() -> None:
+    rate = next(r for r in server({"tokens_per_s": 2000.1234567}) if r.quantity == "tokens_per_s")
+    assert found([rate, replace(rate, row="2")]) == set()
+
+
+def test_a_row_of_an_earlier_source_is_said_to_be_published_again() -> None:
+    table = pd.concat([table_of(digits("1"), "a"), table_of(digits("7"), "b")], ignore_index=True)
+    table = table.assign(id=range(1, 5))
+    together = audit_reported(table)
+    assert {(f.rule, f.severity, f.subject_id) for f in together} == {
+        ("republished_row", "info", 3), ("republished_row", "info", 4)
+    }  # fmt: skip
+    assert "row 1 of a" in together[0].sentence
+    assert audit_reported(table[2:], table[:2]) == together
+    assert audit_reported(table[:2], table[2:]) == [], "the earlier one is not marked"
 
 
 def test_joules_and_seconds_of_one_row_are_put_side_by_side() -> None:

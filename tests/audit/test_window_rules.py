@@ -223,10 +223,27 @@ def test_a_process_that_was_computed_from_another_of_its_run() -> None:
     found = audit_windows(pd.DataFrame(processes(1.0, 1.0, 1.005)), Bounds())
     said = {(f.subject_id // 10, f.rule) for f in found}
     assert said == {(1, "copied_block"), (2, "exact_multiple")}
-    assert "that of process 0" in found[0].sentence
+    assert "that of run r process 0" in found[0].sentence
     measured = processes(1.0, 1.0)
     measured[-1]["duration_s"] += 1e-6
     assert audit_windows(pd.DataFrame(measured), Bounds()) == []
+
+
+@pytest.mark.parametrize("same", ["duration_s", "energy_device_j"])
+@pytest.mark.parametrize("factor", [1.0, 1.3])
+def test_a_process_that_is_a_multiple_of_another_of_its_run(same: str, factor: float) -> None:
+    first = run("a", 1.0)
+    second = [
+        row | {"id": row["id"] + 50, "process_index": 1, "process_id": "p1",
+               "duration_s": row["duration_s"] * (1 + 1e-4 * i),
+               "energy_device_j": row["energy_device_j"] * (1 - 1e-4 * i)}
+        for i, row in enumerate(first, 1)
+    ]  # fmt: skip
+    assert codes(*first, *second) == {}
+    planted = [row | {same: factor * one[same]} for row, one in zip(second, first, strict=True)]
+    found = codes(*first, *planted)
+    code = "copied_block" if factor == 1 else "exact_multiple"
+    assert all(code in rules for rules in found.values()) and len(found) == 6
 
 
 def test_without_bounds_the_protocol_is_still_judged() -> None:
