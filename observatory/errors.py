@@ -26,7 +26,7 @@ class UnknownNameError(InputError):
     def __init__(self, kind: str, name: str, known: list[str], hint: str = "") -> None:
         import difflib
 
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        near = difflib.get_close_matches(name, list(dict.fromkeys(known)), n=3, cutoff=0.55)
         advice = f"did you mean {', '.join(near)}?" if near else hint
         super().__init__(f"unknown {kind} {name!r}" + (f": {advice}" if advice else ""))
         self.kind, self.name, self.near = kind, name, near

@@ -189,7 +189,9 @@ class Session:
             target.threads, self.plan.timeout_s, self.machine.device.visible, self.progress.tick
         ) as process:
             try:
-                self._register(target, self.starting.load(process, target))
+                facts = self.starting.load(process, target)
+                self.pace.done(self.forecast.load_s(target))
+                self._register(target, facts)
                 self.starting.peaks(process, target)
                 self.starting.tick(process, target)
             except WorkerError as failure:
@@ -198,7 +200,6 @@ class Session:
                 rest = [point, *iter(source.propose, None)]
                 self._fail_all(target, rest, failure.status, failure.message)
                 return True
-            self.pace.done(self.forecast.load_s(target))
             while point is not None:
                 if not self._try(process, target, index, point, source, available):
                     return False

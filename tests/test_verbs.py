@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import time
 from pathlib import Path
 
 import pytest
 
 from observatory.cli import observatory, run
+from observatory.errors import UnknownNameError
+from observatory.store import database as store
 from tests import synthetic
 
 
@@ -90,6 +94,13 @@ BAD = [
     (["estimate", "--prompt", "many"], "Invalid value for '--prompt'"),
     (["report", "no-such-run"], "no run 'no-such-run'"),
     (["show", "everything"], "Invalid value"),
+    (["show", "cells", "--run", "NOPE"], "no run 'NOPE'"),
+    (["export", "--run", "nope"], "no run 'nope'"),
+    (["export", "--what", "windows", "--run", "nope"], "no run 'nope'"),
+    (["estimate", "--facility", "nowhere"], "unknown facility 'nowhere': use site:gcp:hamina"),
+    (["estimate", "--tariff", "-1"], "--tariff -1: must be 0 or more"),
+    (["estimate", "--prompt", "9" * 23], "must be 10000000 or less"),
+    (["breakeven", "SmolLM2-135M", "--utilisation", "3"], "--utilisation 3: must be above 0"),
     (["merge", "absent.db"], "no database at absent.db"),
     (["nonsense"], "No such command"),
 ]
@@ -105,6 +116,60 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert code == 2 and out == ""
     assert err.startswith("error: ") and message in err and err.count("\n") == 1
     assert Path(database).read_bytes() == before
+
+
+def test_a_run_that_is_there_is_shown_and_exported(
+    capsys: pytest.CaptureFixture[str], database: str
+) -> None:
+    for arguments in (["show", "cells"], ["export", "--what", "cells"]):
+        code, out, _ = call(capsys, *arguments, "--run", "synthetic-2", "--db", database)
+        assert code == 0 and "Pythia-160M" in out and "SmolLM2-135M" not in out
+
+
+def test_no_verb_is_answered_with_the_help_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = call(capsys)
+    assert (code, out) == (2, "") and "error:" not in err
+    assert err.startswith("Usage: ") and err.count("\n") > 30
+
+
+def test_a_name_is_suggested_once_and_only_if_it_can_be_typed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code, _, err = call(capsys, "footprint", "--it-energy-wh", "1", "--facility", "singapor")
+    said = err.strip().rstrip("?").partition("did you mean ")[2].split(", ")
+    assert code == 2 and "Singapore" in said and len(said) == len(set(said))
+    for name in said:
+        _, _, err = call(capsys, "footprint", "--it-energy-wh", "1", "--facility", name)
+        assert err == "" or "is ambiguous: say one of" in err, name
+    found = UnknownNameError("x", "Singapor", ["Singapore"] * 3, "")
+    assert found.near == ["Singapore"]
+    code, _, err = call(capsys, "prices", "gpt-4o", "--provider", "nope")
+    assert code == 2 and "unknown provider of gpt-4o 'nope'" in err and "openai" in err
+
+
+@pytest.mark.parametrize("how", ["IMMEDIATE", "EXCLUSIVE"])
+def test_a_locked_database_is_said_after_five_seconds_at_most(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    assert store.OPENING_MS <= 5_000
+    monkeypatch.setattr(store, "OPENING_MS", 100)  # a writer that has begun still waits longer
+    path = tmp_path / "o.db"
+    synthetic.record(tmp_path / "made.db")
+    with sqlite3.connect(tmp_path / "made.db") as made, sqlite3.connect(path) as copy:
+        made.backup(copy)  # nobody has it open
+    other = sqlite3.connect(path, isolation_level=None)
+    try:
+        other.execute(
+            "PRAGMA locking_mode=EXCLUSIVE" if how == "EXCLUSIVE" else "PRAGMA user_version"
+        )
+        other.execute(f"BEGIN {how}")
+        began = time.monotonic()
+        code, _, err = call(capsys, "derive", "--db", str(path))
+        assert time.monotonic() - began < store.WRITING_MS / 1000 / 2
+        assert code == 2 and "locked: another program is using it" in err and err.count("\n") == 1
+    finally:
+        other.close()
+    assert call(capsys, "derive", "--db", str(path))[0] == 0
 
 
 @pytest.mark.parametrize("verb", [["show"], ["estimate"], ["report"], ["derive"]])

@@ -80,15 +80,20 @@ def _spellings(model: str) -> set[str]:
 def find_offers(model: str, provider: str | None = None) -> list[ApiPrice]:
     """Offers of a model under any of its names, cheapest output first.
 
-    Raises UnknownNameError with near matches where nobody is listed with it.
+    Raises UnknownNameError with near matches where nobody is listed with it, or not this provider.
     """
     wanted = _spellings(model)
-    found = [
+    listed = [
         offer
         for offer in offers()
         if wanted & {normal(offer.model), normal(offer.model.rpartition("/")[2])}
-        and provider in (None, offer.provider)
     ]
+    found = [offer for offer in listed if provider in (None, offer.provider)]
+    if listed and not found:
+        known = sorted({offer.provider for offer in listed})
+        raise UnknownNameError(
+            f"provider of {model}", str(provider), known, f"it is listed by {', '.join(known)}"
+        )
     if not found:
         known = sorted({offer.model.rpartition("/")[2] for offer in offers()})
         raise UnknownNameError("API model", model, known, "no provider lists a price for it")

@@ -54,6 +54,13 @@ def zones() -> dict[str, Zone]:
     }
 
 
+#: How a name that nothing comes near is written.
+FORMS = {
+    "zone": "use an alpha-3 country, US-TX or cloud:provider:region",
+    "facility": "use site:gcp:hamina-finland, provider:aws, cloud:provider:region or industry",
+}
+
+
 def _normal(name: str) -> str:
     return re.sub(r"[^a-z0-9:]+", " ", name.casefold()).strip()
 
@@ -81,10 +88,9 @@ def _find(name: str, kind: str, wanted: list[Zone]) -> Zone:
     if len(hits) > 1:
         raise InputError(f"{kind} {name!r} is ambiguous: say one of {', '.join(sorted(hits))}")
     if not hits:
-        known = [n for zone in wanted for n in (zone.id, zone.name)]
-        raise UnknownNameError(
-            kind, name, known, "use an alpha-3 country, US-TX or cloud:provider:region"
-        )
+        own = [zone for zone in wanted if not zone.id.startswith("cloud:")]
+        known = [*(zone.id for zone in wanted), *(zone.name for zone in own)]
+        raise UnknownNameError(kind, name, known, FORMS[kind])
     return zones()[hits[0]]
 
 

@@ -21,6 +21,10 @@ from observatory.errors import DatabaseError
 
 DEFAULT_DATABASE = Path("results") / "observatory.db"
 _MAGIC = b"SQLite format 3\x00"
+#: How long a locked SQLite file is waited for when it is opened, and by a reader: somebody waits.
+OPENING_MS = 5_000
+#: By a writer that has begun: the windows of a run must not be lost to another's long import.
+WRITING_MS = 30_000
 
 
 def parse_url(database: str | Path) -> URL:
@@ -68,6 +72,8 @@ def open_database(database: str | Path) -> Engine:
             _refuse_foreign(connection, url)
         before.dispose()
     engine = _engine(url)
+    if _is_sqlite(url):
+        _check_free(engine, url)
     with _readable_errors(url), engine.begin() as connection:
         _migrate(connection)
     return engine
@@ -191,7 +197,7 @@ def _sqlite_engine(url: URL, read_only: bool) -> Engine:
     @event.listens_for(engine, "connect")
     def _pragmas(connection: Any, _record: object) -> None:
         cursor = connection.cursor()
-        cursor.execute("PRAGMA busy_timeout=30000")
+        cursor.execute(f"PRAGMA busy_timeout={OPENING_MS if read_only else WRITING_MS}")
         cursor.execute("PRAGMA foreign_keys=ON")
         if read_only:
             cursor.execute("PRAGMA query_only=ON")
@@ -224,6 +230,15 @@ def _check_file(url: URL) -> None:
             raise DatabaseError(f"{path} is not a SQLite database: give another --db")
 
 
+def _check_free(engine: Engine, url: URL) -> None:
+    """Raise DatabaseError where another program is writing and does not end soon."""
+    with _readable_errors(url), engine.connect() as connection:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={OPENING_MS}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        connection.rollback()
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={WRITING_MS}")
+
+
 def _check_writable(path: Path) -> None:
     if path.exists():
         if not os.access(path, os.W_OK):
@@ -244,6 +259,8 @@ def _readable_errors(url: URL) -> Iterator[None]:
     except DBAPIError as error:
         where = url.render_as_string(hide_password=True)
         reason = " ".join(str(error.orig).split())
+        if "locked" in reason:
+            reason += ": another program is using it; wait for it, or end it"
         raise DatabaseError(f"cannot use the database {where}: {reason}") from None
 
 

@@ -108,6 +108,7 @@ def command(
 
     Text that a spreadsheet would run as a formula gets an apostrophe in front in CSV.
     """
+    from observatory.ingest import stored_run
     from observatory.store.database import open_read_only
 
     if what == "all" and form not in ("sql", "sqlite"):
@@ -115,6 +116,8 @@ def command(
     if form == "sqlite" and (what != "all" or out == "-"):
         raise InputError("--format sqlite is of --what all, with --out FILE")
     engine = open_read_only(db)
+    if given["run_id"] is not None:
+        stored_run(db, given["run_id"])
     keys = configuration_keys(engine, given["named"])
     if what == "all":
         _whole(engine, form, out, keep_of(engine, model, keys, not given["without_windows"]))

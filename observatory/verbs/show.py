@@ -27,9 +27,12 @@ def command(what: str, run_id: str | None, db: str, json_: bool) -> None:
     from observatory import answers
     from observatory.api_runs import api_runs
     from observatory.derive import plain_rows
+    from observatory.ingest import stored_run
     from observatory.store.database import open_read_only
 
     engine = open_read_only(db)
+    if run_id is not None:
+        stored_run(db, run_id)
     frame = {
         "summary": lambda: answers.summary(engine),
         "runs": lambda: answers.runs(engine),
