@@ -211,10 +211,10 @@ WINDOW_ONLY: tuple[Rule, ...] = (
         ("flags",), flagged("device_clock_disagrees"),
     ),
     Rule(
-        "sensor_disagreement", WARN,
+        "sensor_disagreement", AVOID,
         "Counter and power integral differ by {value:.1%} (bound {bound:.0%}).",
-        "Look at both columns; the counter is what is used.",
-        "METHOD §3.5, §8: E = mean power × time", ("energy_integral_j",), _disagreement, version=2,
+        "Look at both columns; windows of the point whose sensors agree are used before it.",
+        "METHOD §3.5, §8: E = mean power × time", ("energy_integral_j",), _disagreement, version=3,
     ),
     Rule(
         "edge_bound", WARN,
