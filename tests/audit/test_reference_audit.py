@@ -163,7 +163,7 @@ def test_a_block_of_servers_at_exactly_1_3_times_another(servers: list[Reported]
 def test_a_negative_and_a_zero_repeat_among_ten(servers: list[Reported]) -> None:
     one = next(r for r in servers if r.row == ROW and r.quantity == "energy_j")
     assert one.value
-    values = [one.value * (1 + 0.003 * (i % 4)) for i in range(10)]
+    values = [one.value * (1 + 0.003 * (i % 4) + 1e-4 * i) for i in range(10)]
     values[3], values[8] = -values[3], 0.0
     repeats = [replace(one, row=f"repeat {i}", value=v) for i, v in enumerate(values)]
     assert found(repeats) == {

@@ -13,11 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from observatory.derive import derive
 from observatory.errors import InputError
 from observatory.importers import files, items, reading, registry
 from observatory.importing import import_file
-from observatory.store import reader
-from observatory.store.database import open_read_only
+from observatory.store import reader, schema
+from observatory.store.database import open_database, open_read_only
 
 GOOD = "model,phase,energy_j,boundary,method\nm,e2e,1.5,device,nvml_counter\n"
 
@@ -214,6 +215,19 @@ def test_what_a_csv_states_of_technique_and_cache_is_kept_for_the_audit(tmp_path
     ]  # fmt: skip
     assert list(everything["technique"].fillna("")) == ["speculative", "", ""]
     assert list(usual["row"]) == ["2", "3"]
+
+
+def test_a_file_published_again_in_another_is_said_at_import_as_by_derive(tmp_path: Path) -> None:
+    head, row = "model,phase,batch,energy_j,runtime_s\n", "m,e2e,1,310.5271,1.234567\n"
+    for name, content in (("a", head + row), ("b", head + "m,e2e,2,400.1234,1.9\n" + row)):
+        (tmp_path / f"{name}.csv").write_text(content)
+        made = import_file(tmp_path / "x.db", tmp_path / f"{name}.csv")
+        assert made.flagged == ({"republished_row": 2} if name == "b" else {})
+    engine = open_database(tmp_path / "x.db")
+    before = reader.table(engine, schema.finding).drop(columns="id")
+    derive(engine)
+    assert reader.table(engine, schema.finding).drop(columns="id").equals(before)
+    assert set(before["severity"]) == {"info"}
 
 
 def test_nan_in_json_is_no_value_and_infinity_rejects_its_row(tmp_path: Path) -> None:
