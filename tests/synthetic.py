@@ -90,12 +90,13 @@ def record(
     path: Path,
     run_id: str = "synthetic-1",
     energy: object = energy_of,
-    noise: float = 0.0,
+    noise: float = 1e-5,
     process_shift: float = 0.0,
     model_name: str = "SmolLM2-135M",
     scale: float = 1.0,
 ) -> Recorder:
-    """Write and close one run: two processes, three windows a cell."""
+    """Write and close one run: two processes, three windows a cell. Without any `noise` the second
+    process would be a copy of the first, and be found to be one."""
     rng = random.Random(7)
     model = model_named(model_name)
     configuration = configuration_of(model)

@@ -75,7 +75,7 @@ def test_the_same_log_read_both_ways_is_caught_by_the_audit(store: Path) -> None
         assert [log.layer_scale for log in stored_logs(connection)] == [1.0]
 
 
-@pytest.mark.parametrize(("scale", "words"), [("0", "layer scale"), ("-1", "layer scale")])
+@pytest.mark.parametrize(("scale", "words"), [("0", "--layer-scale 0"), ("-1", "--layer-scale -1")])
 def test_a_scale_that_is_not_positive_stores_nothing(
     store: Path, scale: str, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

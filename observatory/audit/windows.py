@@ -88,7 +88,8 @@ def _beside_repeats(table: pd.DataFrame) -> pd.DataFrame:
             continue
         keys = list(table[points].iloc[places].itertuples(index=False, name=None))
         for column, quantity in (("energy_j", "energy"), ("time_s", "duration_s")):
-            found = exact_multiples(number(table, column)[places], blocks.tolist(), keys)
+            values = number(table, column)
+            found = exact_multiples(values[places], blocks.tolist(), keys, same_points=True)
             made, origin = labels(found, len(places))
             at = places[np.isfinite(made)]
             factor[at], multiple_of[at] = made[np.isfinite(made)], origin[np.isfinite(made)]

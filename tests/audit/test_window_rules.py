@@ -280,7 +280,8 @@ def test_spread_of_a_cell() -> None:
     assert cell_codes(steady) == []
     shaky = spread(duration_s=[20.0, 22.0, 24.0], energy_device_j=[12e3, 12.1e3, 12.2e3])
     assert cell_codes(shaky) == [("runtime_cv", 1)]
-    hungry = spread(duration_s=[20.0, 20.5, 21.0], energy_device_j=[10e3, 12e3, 14e3])
+    joules = [10e3, 12e3, 14e3]
+    hungry = spread(duration_s=[20.0, 20.5, 21.0], energy_device_j=joules, energy_integral_j=joules)
     assert cell_codes(hungry) == [("energy_cv", 1)]
     assert cell_codes(shaky[:2]) == [], "two windows say nothing of a spread"
     left_out = [*steady, SOUND | {"id": 9, "duration_s": 40.0, "failed_iterations": 1}]
