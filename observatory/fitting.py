@@ -21,10 +21,10 @@ from observatory.audit.marking import GROUP, process_of
 from observatory.errors import InputError
 from observatory.runtime.fit import Fit, HeldOutErrors, Observation, fit, heldout_errors
 from observatory.runtime.terms import Experts
-from observatory.statistics import between_process_spread, median
+from observatory.statistics import Floats, between_process_spread, median, process_interval
 
 FIT_PHASES = ("prefill", "decode", "e2e")
-RECIPE_VERSION = "1"
+RECIPE_VERSION = "2"
 DEFAULT_RECIPE = "relative"  #: of the fit that answers read; others stand beside it when asked for
 NON_NEGATIVE = ("relative", "smooth-roofline", "denoised")
 
@@ -194,9 +194,16 @@ def observations(rows: pd.DataFrame, role: str, column: str = "duration_s") -> l
                 std_s=float(seconds.std(ddof=1)) if len(seconds) > 1 else None,
                 process=str(who),
                 context_tokens=None if context is None else int(context),
+                interval_rel=_interval_rel(seconds.to_numpy(dtype=float)),
             )
         )
     return result
+
+
+def _interval_rel(seconds: Floats) -> float | None:
+    """How far the interval of one process's windows reaches above their median, as a share."""
+    interval = process_interval([seconds])
+    return None if interval.high is None else interval.high / interval.mid - 1
 
 
 def pool_processes(points: Sequence[Observation]) -> list[Observation]:

@@ -15,10 +15,11 @@ from observatory.footprint import Footprint
 class Estimate:
     """One request on one measured configuration: time, joules and bills, and how sure they are.
 
-    `runtime_low_s` and `runtime_high_s` widen the prediction by its 90th-percentile held-out error
-    (`error_rel`, `error_basis`). Joules are per request, the batch's divided by B. `footprints`
-    holds one entry, or one for each example zone where no zone was given. `precision` is the number
-    format of the weights; `capability` is a score in words, with its lane and what it is not.
+    `runtime_low_s` and `runtime_high_s` widen the prediction by the factor 1 + `error_rel`: its
+    90th-percentile held-out error, or what stands in for it (`error_basis`). Joules are per
+    request, the batch's divided by B. `footprints` holds one entry, or one for each example zone
+    where no zone was given. `precision` is the number format of the weights; `capability` is a
+    score in words, with its lane and what it is not.
     """
 
     model: str

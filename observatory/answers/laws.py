@@ -33,23 +33,27 @@ RUNTIME = "runtime_s"
 ENERGY_FITS = ("energy_device_j", "energy_cpu_j", "energy_dram_j")
 _RANGES = ("prompt", "output", "batch", "context")
 _STEP = ("c0_s", "per_sequence_s", "per_context_token_s", "experts_s")
+_CHECKS = ("left_out_prefill", "left_out_step", "alone_step")
 _NUMBERS = (
     "heldout_p90_error", "p95_error", "between_process_rel", "n_heldout", "overhead_s", *_STEP,
-    "n_points", "n_parameters",
+    "n_points", "n_parameters", *_CHECKS,
 )  # fmt: skip
+_LEAD = ("overhead_s", *_STEP, *_CHECKS)  # of the numbers of a fit of its own
 
 
 @dataclass(frozen=True)
 class LawTable:
     """Fits of one quantity: `rows` holds their columns, one row each, in the order of all arrays.
 
-    `knots` and `alpha_s` hold tuples of equal length a row; `shape` the curve's own parameters.
+    `knots`, `alpha_s` and `alone` hold as many numbers a row, `alone` being `alone_prefill` of
+    `quality.FitErrors` (NaN: not known); `shape` the curve's own parameters.
     """
 
     rows: pd.DataFrame
     kinds: list[str]
     knots: list[tuple[float, ...]]
     alpha_s: list[FloatArray]
+    alone: list[FloatArray]
     shape: list[list[float]]
     experts: dict[int, Experts]
 
@@ -61,14 +65,18 @@ class LawTable:
         return np.asarray(self.rows[name].to_numpy(dtype=float))
 
     @cached_property
-    def _groups(self) -> list[tuple[str, tuple[float, ...], FloatArray, FloatArray, Any]]:
-        """(kind, knots, alpha (k, n), shape (m, n), places) of fits that are evaluated together."""
+    def _groups(
+        self,
+    ) -> list[tuple[str, tuple[float, ...], FloatArray, FloatArray, FloatArray, Any]]:
+        """(kind, knots, alpha (k, n), alone (k, n), shape (m, n), places) of fits that are
+        evaluated together."""
         found: dict[tuple[str, tuple[float, ...]], list[int]] = {}
         for i, key in enumerate(zip(self.kinds, self.knots, strict=True)):
             found.setdefault(key, []).append(i)
         return [
             (kind, knots, np.array([self.alpha_s[i] for i in at]).T,
-             np.array([self.shape[i] for i in at]).T, np.array(at))
+             np.array([self.alone[i] for i in at]).T, np.array([self.shape[i] for i in at]).T,
+             np.array(at))
             for (kind, knots), at in found.items()
         ]  # fmt: skip
 
@@ -82,7 +90,7 @@ class LawTable:
                 raise InputError(f"{name} {value:g}: must be 1 or more")
         p, o, b = float(prompt), float(output), float(batch)
         prefill = np.zeros(len(self))
-        for kind, knots, alpha, shape, at in self._groups:
+        for kind, knots, alpha, _, shape, at in self._groups:
             prefill[at] = np.maximum(_curve(kind, np.asarray(knots), alpha, shape, p * b), 0.0)
         steps = o - 1
         decode = steps * self._step(b) + _or_zero(self.column("per_context_token_s")) * b * (
@@ -91,6 +99,25 @@ class LawTable:
         ttft = prefill + self.column("overhead_s")
         tpot = decode / (o - 1) if o > 1 else np.full(len(self), np.nan)
         return Predictions(ttft + decode, prefill, decode, ttft, tpot, self._outside(p, o, b))
+
+    def error_rel(self, made: Predictions, tokens: float) -> FloatArray:
+        """Relative error of each of `made`, a request of `tokens` prompt tokens in its batch.
+
+        The 90th percentile of held-out errors. Where no point was held out, that of prefill and of
+        steps by their shares: of fitted points each predicted without itself, or the own interval
+        of those that stand alone. NaN where neither says anything: a saturated fit, a lone point
+        of a single window. Where a fit tells neither, the 95th percentile of its residuals.
+        """
+        held = self.column("heldout_p90_error")
+        prefill, step, lone_step = (self.column(name).copy() for name in _CHECKS)
+        told = ~np.isnan(prefill)
+        for _, knots, _, alone, _, at in self._groups:
+            prefill[at] = np.maximum(prefill[at], _around(np.asarray(knots), alone, tokens))
+        step = np.where(made.decode_s > 0, np.maximum(step, lone_step), 0.0)
+        total = np.maximum(made.prefill_s + made.decode_s, np.finfo(float).tiny)
+        known = (prefill * made.prefill_s + step * made.decode_s) / total
+        fitted = np.where(told, known, self.column("p95_error"))
+        return np.where(np.isnan(held), np.where(saturated(self), np.nan, fitted), held)
 
     def _step(self, b: float) -> FloatArray:
         """Seconds of a decode step without its context: `DecodeStep.total_s` of one."""
@@ -126,6 +153,13 @@ class LawTable:
             | context_below(p, o, b, span["context"][0])
             | (b < span["batch"][0]) | (b > span["batch"][1])
         )  # fmt: skip
+
+
+def _around(knots: FloatArray, values: FloatArray, x: float) -> Any:
+    """The larger of the values (k, n) at the knots on both sides of x; NaN where one is."""
+    right = min(int(np.searchsorted(knots, x)), len(knots) - 1)
+    left = right if knots[right] <= x else max(right - 1, 0)
+    return np.maximum(values[left], values[right])
 
 
 def _or_zero(values: FloatArray) -> FloatArray:
@@ -184,10 +218,10 @@ class Laws:
             )
         p, o, b = workload.prompt_tokens, workload.output_tokens, workload.batch
         made = self.runtime.predict(p, o, b)
-        error = error_rel(self.runtime)
+        error = self.runtime.error_rel(made, p * b)
         rows = self.runtime.rows.assign(
             runtime_s=made.runtime_s,
-            runtime_low_s=made.runtime_s * np.maximum(0.0, 1 - error),
+            runtime_low_s=made.runtime_s / (1 + error),
             runtime_high_s=made.runtime_s * (1 + error),
             ttft_s=made.ttft_s,
             tpot_s=made.tpot_s,
@@ -212,8 +246,9 @@ class Laws:
             joules = np.full(n, np.nan)
             if quantity in self.energy:
                 table, (here, there) = self.energy[quantity], self._beside[quantity]
-                joules[here] = table.predict(p, o, b).runtime_s[there] / b
-                repeat[here] = repeat_rel_std(table)[there]
+                told = table.predict(p, o, b)
+                joules[here] = told.runtime_s[there] / b
+                repeat[here] = repeat_rel_std(table, table.error_rel(told, p * b))[there]
                 for name, values in facts.items():
                     said = table.rows[name].tolist()
                     for i, j in zip(here, there, strict=True):
@@ -245,15 +280,6 @@ def _identities(table: LawTable) -> list[tuple[str, str]]:
     return list(zip(*keys, strict=True))
 
 
-def error_rel(table: LawTable) -> FloatArray:
-    """90th percentile of the held-out errors; where none was held out the 95th of the fitted.
-
-    NaN where neither says anything: a saturated fit without held-out points.
-    """
-    held, fitted = table.column("heldout_p90_error"), table.column("p95_error")
-    return np.where(np.isnan(held), np.where(saturated(table), np.nan, fitted), held)
-
-
 def saturated(table: LawTable) -> BoolArray:
     """`is_saturated` of every fit."""
     return np.asarray(is_saturated(table.column("n_points"), table.column("n_parameters")))
@@ -262,11 +288,11 @@ def saturated(table: LawTable) -> BoolArray:
 P90_OF_NORMAL = 1.645  #: 90th percentile of |x| of a standard normal
 
 
-def repeat_rel_std(table: LawTable) -> FloatArray:
-    """Repeatability: the 90th-percentile held-out error read as that of a normal error, or half the
-    spread between processes where that is larger (ours); NaN where neither is known, never 0."""
+def repeat_rel_std(table: LawTable, error: FloatArray) -> FloatArray:
+    """Repeatability: `error` (`LawTable.error_rel`) read as the 90th percentile of a normal one, or
+    half the spread between processes where that is larger (ours); NaN for neither, never 0."""
     spread = table.column("between_process_rel") / 2
-    return np.fmax(error_rel(table) / P90_OF_NORMAL, spread)
+    return np.fmax(error / P90_OF_NORMAL, spread)
 
 
 def parameter_count() -> ColumnElement[int]:
@@ -275,7 +301,10 @@ def parameter_count() -> ColumnElement[int]:
 
 
 #: in the JSON of a fit: what differs from fit to fit, and what many fits share
-_OWN = (("overhead_s",), *(("step", name) for name in _STEP), ("curve", "alpha_s"))
+_OWN = (
+    ("overhead_s",), *(("step", name) for name in _STEP), *(("errors", name) for name in _CHECKS),
+    ("curve", "alpha_s"), ("errors", "alone_prefill"),
+)  # fmt: skip
 _SHARED = (
     ("curve", "kind"), ("curve", "tokens"), ("curve", "shape"), ("ranges",), ("step", "experts"),
     ("parameter_names",),
@@ -367,11 +396,17 @@ def _table(columns: dict[str, Any]) -> LawTable:
     shared = _parsed_once(columns.pop("shared"), _Shared.of)
     kinds, spans = [one.kind for one in shared], [one.ranges for one in shared]
     knots, shape = [one.knots for one in shared], [one.shape for one in shared]
-    sizes = 1 + len(_STEP) + np.array([len(k) for k in knots], dtype=int)
-    own, starts = _flat(columns.pop("own")), np.cumsum(sizes) - sizes
-    columns |= {name: own[starts + i] for i, name in enumerate(("overhead_s", *_STEP))}
-    spans_of = zip((starts + 1 + len(_STEP)).tolist(), (starts + sizes).tolist(), strict=True)
-    alpha = [own[i:j] for i, j in spans_of]
+    texts = columns.pop("own")
+    sizes = np.array([text.count(",") + 1 for text in texts], dtype=int)
+    own, starts = _flat(texts), np.cumsum(sizes) - sizes
+    columns |= {name: own[starts + i] for i, name in enumerate(_LEAD)}
+    first = (starts + len(_LEAD)).tolist()
+    last = [i + len(k) for i, k in zip(first, knots, strict=True)]
+    alpha = [own[i:j] for i, j in zip(first, last, strict=True)]
+    alone = [
+        own[j:end] if end - j == len(k) else np.full(len(k), np.nan)  # of a fit that tells none
+        for j, end, k in zip(last, (starts + sizes).tolist(), knots, strict=True)
+    ]
     columns["n_parameters"] = [one.parameters for one in shared]
     experts = {i: one.experts for i, one in enumerate(shared) if one.experts is not None}
     for name in _RANGES:
@@ -384,7 +419,7 @@ def _table(columns: dict[str, Any]) -> LawTable:
         columns["device_count"] = np.asarray(columns["device_count"], dtype=int)
     frame = pd.DataFrame({k: v if isinstance(v, np.ndarray) else list(v)
                           for k, v in columns.items()})  # fmt: skip
-    return LawTable(frame, kinds, knots, alpha, shape, experts)
+    return LawTable(frame, kinds, knots, alpha, alone, shape, experts)
 
 
 def _flat(texts: Sequence[str]) -> FloatArray:

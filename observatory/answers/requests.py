@@ -22,6 +22,9 @@ from observatory.runtime.fit import is_saturated
 from observatory.store import reader, schema
 
 NO_ENERGY = "no energy was recorded"
+#: what an error says where no point was held out, and why there is none
+LEFT_OUT = "p95 of fitted points, each left out, or what lone points scatter (none held out)"
+UNCHECKED = "not known: it rests on points that no other checks, and no point was held out"
 _BOTH = (
     "prefill_s", "decode_s", "runtime_s", "runtime_low_s", "runtime_high_s", "ttft_s", "tpot_s",
     "error_rel", "between_process_rel", "extrapolated", "extrapolation", "recipe",
@@ -194,11 +197,11 @@ def _pair(
 def _basis(row: Mapping[str, Any]) -> str:
     if row["heldout_p90_error"] is not None:
         return f"p90 of {row['n_heldout']:.0f} held-out points"
-    if row["p95_error"] is not None:
-        if is_saturated(row["n_points"], row["n_parameters"]):
-            return f"not known: {SATURATED}"
-        return "p95 of fitted points (none held out)"
-    return "unknown"
+    if row["p95_error"] is not None and is_saturated(row["n_points"], row["n_parameters"]):
+        return f"not known: {SATURATED}"
+    if row["left_out_step"] is not None:
+        return UNCHECKED if row["error_rel"] is None else LEFT_OUT
+    return "unknown" if row["p95_error"] is None else "p95 of fitted points (none held out)"
 
 
 __all__ = ["ENERGY_FITS", "NO_ENERGY", "P90_OF_NORMAL", "energy_input", "energy_inputs",

@@ -25,6 +25,7 @@ from observatory.runtime.quality import (
     fit_errors,
     heldout_errors,
     measured_ranges,
+    with_left_out,
 )
 from observatory.runtime.recipes import DecodeStep, Solution, denoised_rows, recipe_named
 from observatory.runtime.selection import choose_terms, missed_batches, of_smallest_batch
@@ -195,12 +196,12 @@ def fit(
             solution, evidence = choose_terms(solve, used, interpolation, experts, wishes)
             alone = f"{missed}: fitted at batch {_decode_batch(used):.0f} alone"
             evidence = tuple(replace(e, reason=alone) if e.name == "batch" else e for e in evidence)
-    predicted = solution.predict(used)
+    errors = with_left_out(fit_errors(used, solution.predict(used)), used, solution)
     overhead_s = 0.0
     if recipe == "denoised":
         solution, overhead_s = _take_overhead(solution)
     made = assemble(recipe, solution, rows, observations, evidence, device_s)
-    return replace(made, errors=fit_errors(used, predicted), overhead_s=overhead_s)
+    return replace(made, errors=errors, overhead_s=overhead_s)
 
 
 def _decode_batch(rows: Rows) -> float:

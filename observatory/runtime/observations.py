@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -103,7 +103,9 @@ class Point:
 class Observation:
     """One measured `Point`; `runtime_s` is one iteration's wall time (or any additive cost of it).
 
-    `std_s` is the spread of the iterations, `process` a label of the process that measured.
+    `std_s` is the spread of the iterations, `process` a label of the process that measured,
+    `interval_rel` how far the 95 % interval of its windows reaches above their median, as a share;
+    None: not known, as with a single window.
     Raises InputError as `Point` does, and for a time that is not positive and finite.
     """
 
@@ -115,6 +117,7 @@ class Observation:
     std_s: float | None = None
     process: str | None = None
     context_tokens: int | None = None
+    interval_rel: float | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.runtime_s) and self.runtime_s > 0):
@@ -149,6 +152,7 @@ class Rows:
     context_sum: FloatArray
     first_context: FloatArray
     runtime_s: FloatArray
+    interval_rel: FloatArray  #: of each row's own windows, NaN where not known
 
     @property
     def prompt_total(self) -> FloatArray:
@@ -175,11 +179,13 @@ def rows_of(observations: Sequence[Observation]) -> Rows:
     if not observations:
         raise InputError("no observations: a fit needs measured points")
     ordered = sorted(observations, key=_order)
-    return rows_at([o.point for o in ordered], [o.runtime_s for o in ordered])
+    rows = rows_at([o.point for o in ordered], [o.runtime_s for o in ordered])
+    known = [math.nan if o.interval_rel is None else o.interval_rel for o in ordered]
+    return replace(rows, interval_rel=np.asarray(known, dtype=np.float64))
 
 
 def rows_at(points: Sequence[Point], runtime_s: Sequence[float] | None = None) -> Rows:
-    """Columns of points in the order given; without times they are NaN."""
+    """Columns of points in the order given; without times they are NaN, as intervals are."""
 
     def column(values: list[float]) -> FloatArray:
         return np.asarray(values, dtype=np.float64)
@@ -194,6 +200,7 @@ def rows_at(points: Sequence[Point], runtime_s: Sequence[float] | None = None) -
         context_sum=column([p.context_sum for p in points]),
         first_context=column([p.first_context for p in points]),
         runtime_s=column(times),
+        interval_rel=np.full(len(points), math.nan),
     )
 
 
@@ -201,5 +208,6 @@ def data_hash(observations: Sequence[Observation]) -> str:
     """SHA-256 of the observations, whatever their order: the identity of a fit's input."""
     digest = hashlib.sha256()
     for row in sorted(observations, key=_order):
-        digest.update(repr((_order(row), row.std_s)).encode())
+        known = () if row.interval_rel is None else (row.interval_rel,)
+        digest.update(repr((_order(row), row.std_s, *known)).encode())
     return digest.hexdigest()

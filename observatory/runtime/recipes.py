@@ -42,12 +42,17 @@ class DecodeStep:
 
 @dataclass(frozen=True)
 class Solution:
-    """What a recipe found. `covariance` (m, m) is of `names` (m,), in s²; None: not defined."""
+    """What a recipe found. `covariance` (m, m) is of `names` (m,), in s²; None: not defined.
+
+    `leverage` (n,) is how much each row determines its own prediction: 1 where nothing else does,
+    so that the fit passes through it whatever it is; None where the recipe knows no such thing.
+    """
 
     curve: PrefillCurve
     step: DecodeStep
     names: tuple[str, ...]
     covariance: FloatArray | None
+    leverage: FloatArray | None = None
 
     def predict(self, rows: Rows) -> FloatArray:
         """Seconds for each row, shape (n,)."""
@@ -101,6 +106,15 @@ def _covariance(design: FloatArray, residual: FloatArray, free: FloatArray) -> F
     return full
 
 
+def _leverage(design: FloatArray, free: FloatArray) -> FloatArray:
+    """Diagonal of X (X'X)^-1 X' over the parameters that are not pinned at 0 (`free`), (n,)."""
+    used = np.flatnonzero((free > 0) & (np.linalg.norm(design, axis=0) > 0))
+    part = design[:, used] / np.linalg.norm(design[:, used], axis=0)
+    basis, sizes, _ = np.linalg.svd(part, full_matrices=False)
+    told = basis[:, sizes > 1e-10 * sizes.max(initial=0.0)]
+    return np.asarray(np.minimum(np.sum(told**2, axis=1), 1.0))
+
+
 def relative(rows: Rows, terms: Terms, kind: str | None = None) -> Solution:
     """Minimise Σ((T-T̂)/T)² with non-negative parameters and non-decreasing alpha."""
     from scipy.optimize import nnls
@@ -121,6 +135,7 @@ def relative(rows: Rows, terms: Terms, kind: str | None = None) -> Solution:
         decode_step(names, values[k:], terms),
         (*_alpha_names(knots), *names),
         sums @ covariance @ sums.T,
+        _leverage(design, values),
     )
 
 
@@ -138,6 +153,7 @@ def ols(rows: Rows, terms: Terms, kind: str | None = None) -> Solution:
         decode_step(names, values[k:], terms),
         (*_alpha_names(knots), *names),
         covariance,
+        _leverage(design, np.ones(len(values))),
     )
 
 
@@ -182,6 +198,7 @@ def smooth_roofline(rows: Rows, terms: Terms, kind: str | None = None) -> Soluti
         decode_step(names, found.x[3:] * unit, terms),
         ("floor_s", "per_prompt_token_s", "order", *names),
         covariance * np.outer(to_natural, to_natural),
+        _leverage(found.jac, np.ones(len(found.x))),
     )
 
 

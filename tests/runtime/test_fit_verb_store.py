@@ -50,7 +50,10 @@ def test_the_default_recipe_gives_the_fit_that_stands(
         assert row["heldout"]["p90"] == own["heldout_p90_error"]
         assert row["n_heldout"] == 7 and row["fit"]["covariance"] is not None
         assert {e["name"] for e in row["fit"]["evidence"]} == {"batch", "context"}
-        assert row["fit"]["errors"].keys() == {"mape", "p95", "max", "alpha1"}
+        assert row["fit"]["errors"].keys() == {
+            "mape", "p95", "max", "alpha1", "left_out_prefill", "left_out_step", "alone_prefill",
+            "alone_step",
+        }  # fmt: skip
 
 
 def test_an_imported_log_is_fitted_beside_what_was_measured(
