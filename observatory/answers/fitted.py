@@ -16,6 +16,7 @@ from observatory.fitting import DEFAULT_RECIPE
 from observatory.runtime.fit import Fit, is_saturated
 from observatory.runtime.fit_names import in_joules
 from observatory.runtime.observations import PHASES, Observation, rows_of
+from observatory.runtime.plausibility import beats_roofline
 from observatory.runtime.predict import CONTEXT_SLACK
 from observatory.store import reader, schema
 
@@ -156,8 +157,8 @@ def idealized(
 
     Of one model or of the configurations `keys`, where given.
 
-    Adds `configuration` (in words), `idealized_s` (NaN without a fit) and `error_rel`
-    (idealized / measured - 1).
+    Adds `configuration` (in words), `idealized_s` (NaN without a fit), `error_rel`
+    (idealized / measured - 1) and `faster_than_roofline`: a fit that is does not hold there.
     """
     rows = summary(engine, model, keys=keys).reset_index(drop=True)
     names = [label(row | {"device_kind": row["device"]}) for row in plain_rows(rows)]
@@ -173,6 +174,9 @@ def idealized(
             times = _times(Fit.from_json(stored[key]), list(plain_rows(group)))
             rows.loc[group.index, "idealized_s"] = times
     rows["error_rel"] = rows["idealized_s"] / rows["runtime_s"] - 1
+    rows["faster_than_roofline"] = beats_roofline(
+        rows["idealized_s"], rows["roofline_s"].astype(float)
+    )
     return rows
 
 

@@ -19,6 +19,7 @@ from observatory.footprint import EnergyInput
 from observatory.records import Workload
 from observatory.runtime import roofline
 from observatory.runtime.fit import is_saturated
+from observatory.runtime.plausibility import beats_roofline
 from observatory.store import reader, schema
 
 NO_ENERGY = "no energy was recorded"
@@ -175,6 +176,8 @@ def _pair(
     p, o, b = int(workload.prompt_tokens or 0), int(workload.output_tokens or 0), workload.batch
     key, machine = row["configuration_key"], row["environment_key"]
     reason = None if row["energy_j"] is not None else reasons.get(key, NO_ENERGY)
+    bound = bounds.of(key, machine)
+    row |= _too_fast(row, bound)
     made = Estimate(
         model=row["model"],
         configuration=row["configuration"],
@@ -189,9 +192,20 @@ def _pair(
         footprints=(),
         capability=known.get((row["model"], row["precision"])),
         **{name: row[name] for name in _BOTH},
-        **bounds.of(key, machine),
+        **bound,
     )
     return made, energy_input(row, workload, reason)
+
+
+def _too_fast(row: Mapping[str, Any], bound: Mapping[str, Any]) -> dict[str, Any]:
+    """The flag of a prediction that peaks of a catalogue rule out; nothing for any other. Ceilings
+    measured here are no hard bound, and rule nothing out."""
+    least, hardware = bound["roofline_s"], bound["roofline_hardware"]
+    if least is None or MEASURED_HERE in hardware or not beats_roofline(row["runtime_s"], least):
+        return {}
+    said = f"faster than its roofline, {least:.3g} s: the fit does not hold here"
+    told = (row["extrapolation"], said)
+    return {"extrapolated": True, "extrapolation": "; ".join(t for t in told if t)}
 
 
 def _basis(row: Mapping[str, Any]) -> str:

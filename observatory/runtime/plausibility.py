@@ -9,6 +9,7 @@ half the output, and a format whose multiplication unit is unknown (4-bit) has n
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from observatory.catalog.architecture import Architecture
 from observatory.catalog.hardware import Hardware
@@ -18,6 +19,12 @@ from observatory.runtime.roofline import kv_bytes_of
 TOLERANCE = 1.05  # cards boost a little above the clock that their rated peak assumes (ours)
 POWER_FACTOR = 1.15  # of TDP (METHOD §8)
 AGREEMENT = 0.05  # E = mean power × time (METHOD §8)
+
+
+def beats_roofline(time_s: Any, roofline_s: Any) -> Any:
+    """Whether a time, a number or an array, is shorter than its roofline allows: no fit holds
+    there. False where either is NaN."""
+    return time_s * TOLERANCE < roofline_s
 
 
 @dataclass(frozen=True)
