@@ -13,8 +13,7 @@ import streamlit as st
 from observatory.exports import tables
 from observatory.exports.columns import bounds_of, quantity_of, scale_of
 from observatory.figures.naming import names as names
-from observatory.footprint import Bill
-from observatory.units import MISSING, show_interval
+from observatory.units import MISSING
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -241,13 +240,6 @@ def nothing_yet(what: str) -> None:
         "`run-benchmark --dry-run` says what would be measured, `run-benchmark probe` which "
         "sensors this machine has."
     )
-
-
-def bill_text(bill: Bill | None, quantity: str) -> str:
-    """A bill with its band, or a dash."""
-    if bill is None:
-        return MISSING
-    return show_interval(bill.low, bill.value, bill.high, quantity)
 
 
 def percent(share: float | None) -> str:

@@ -15,7 +15,9 @@ from observatory.exports.frames import bill_rows
 from observatory.figures import bills, runtime
 from observatory.footprint import EXAMPLE_ZONES
 from observatory.footprint.comparison import Change
-from observatory.units import show, show_interval
+from observatory.footprint.energy import J_PER_WH
+from observatory.footprint.result import lower_bound
+from observatory.units import MISSING, show, show_interval
 
 SHOWN = 12  #: configurations billed and drawn, fastest first; the table has them all
 TITLES = {
@@ -81,14 +83,16 @@ def _measured(database: Database, best: Estimate) -> dict[str, object] | None:
 
 def _numbers(best: Estimate) -> None:
     """The headline numbers of the cheapest configuration."""
-    energy = best.footprints[0].energy_wh if best.footprints else None
+    boundary, energy = "of the scenario", MISSING
+    if best.footprints:
+        made = best.footprints[0]
+        boundary, energy = made.boundary, made.energy_wh.scaled(J_PER_WH).shown("energy_j")
     cards = [
         ("Runtime", show_interval(best.runtime_low_s, best.runtime_s, best.runtime_high_s,
                                   "runtime_s"), "Idealized: no queue, no contention."),
         ("Time to first token", show(best.ttft_s, "ttft_s"), "Prefill of the whole prompt."),
         ("Time per output token", show(best.tpot_s, "tpot_s"), "Mean over the later tokens."),
-        ("Energy in the boundary", theme.bill_text(energy, "energy_wh"),
-         "p5 – p95; with PUE at the boundary facility."),
+        (f"Energy at the boundary {boundary}", energy, _energy_help(best)),
         ("Roofline / runtime", theme.percent(best.roofline_ratio),
          "1 would be all that the hardware's measured peaks allow."),
     ]  # fmt: skip
@@ -99,6 +103,15 @@ def _numbers(best: Estimate) -> None:
             st.metric(label, f"{number} {unit}".strip(), help=help_text, border=True,
                       delta=f"[{rest.partition(']')[0]}]" if rest else None, delta_color="off",
                       delta_arrow="off", height="stretch")  # fmt: skip
+
+
+def _energy_help(best: Estimate) -> str:
+    """How to read the joules: the watt-hours of the bills elsewhere, and what they leave out."""
+    if not best.footprints or best.footprints[0].energy_wh.value is None:
+        return "Not known: see the reason below."
+    made = best.footprints[0]
+    said = f"{made.energy_wh.shown('energy_wh')}: p5 – p95; with PUE at the boundary facility."
+    return f"{said} ≥ {made.lower_bound}." if made.lower_bound else said
 
 
 def _bills(estimates: list[Estimate], choice: Choice) -> None:
@@ -117,6 +130,10 @@ def _bills(estimates: list[Estimate], choice: Choice) -> None:
             with column:
                 _bill(estimates, rows, name)
     theme.shapes()
+    st.caption(f"Boundary {theme.text(choice.scenario.boundary)}.")
+    least = lower_bound(made for e in estimates for made in e.footprints)
+    if least is not None:
+        st.caption(f"Bills with energy in them are at least what is drawn – {theme.text(least)}.")
     _notes(estimates)
 
 
@@ -134,10 +151,16 @@ def _bill(estimates: list[Estimate], rows: pd.DataFrame, name: str) -> None:
         return
     if rows.groupby("name")[name].nunique().max() == 1:
         rows = rows.drop_duplicates("name").assign(zone="every zone", zone_name="every zone")
-    columns = ["name", "zone", "zone_name", name, f"{name}_low", f"{name}_high", "boundary",
-               "provenance", "method", "kind", "edition", "example"]  # fmt: skip
+    drawn = name
+    if name == "energy_wh":  # one unit of energy on this page: joules, as the sentence has them
+        drawn = "energy_j"
+        ends = ("", "_low", "_high")
+        rows = rows.assign(**{f"energy_j{end}": J_PER_WH * rows[f"{name}{end}"] for end in ends})
+    columns = ["name", "zone", "zone_name", *dict.fromkeys(
+        f"{column}{end}" for column in (drawn, name) for end in ("", "_low", "_high")
+    ), "boundary", "covers", "provenance", "method", "kind", "edition", "example"]  # fmt: skip
     theme.chart(
-        theme.drawn(bills.bill, rows, name),
+        theme.drawn(bills.bill, rows, drawn),
         f"{TITLES[name]} of one request by zone and configuration, with 5th to 95th percentile",
         rows[[c for c in columns if c in rows]], f"bill-{name}",
     )  # fmt: skip
@@ -175,8 +198,8 @@ def _configurations(database: Database, requests: pd.DataFrame, choice: Choice) 
         _counted(rows, database.table("configurations", keys)), "configurations",
         "Every measured configuration with its cost", [
         "model", "configuration", "runtime_s", "runtime_low_s", "runtime_high_s", "energy_j",
-        "energy_provenance", "ttft_s", "tpot_s", "roofline_s", "roofline_ratio", "energy_reason",
-        "energy_method", "weights", "capability", "extrapolated", "runs",
+        "energy_boundary", "energy_provenance", "ttft_s", "tpot_s", "roofline_s", "roofline_ratio",
+        "energy_reason", "energy_method", "weights", "capability", "extrapolated", "runs",
         "windows", "processes", "last_utc",
         ], lambda: _counted(everything(), measured()), len(requests),
     )  # fmt: skip

@@ -9,6 +9,7 @@ from dashboards import theme
 from dashboards.database import Database, connect
 from dashboards.state import SPLIT, Choice, choose, current
 from observatory.exports.card import snippet
+from observatory.footprint.result import lower_bound
 from observatory.units import show_interval
 
 MOST = 20  #: configurations billed
@@ -35,14 +36,16 @@ def render(database: Database, choice: Choice) -> None:
     frame = pd.DataFrame([
         {"configuration": e.configuration, "zone": f.zone or "stated numbers",
          "runtime": show_interval(e.runtime_low_s, e.runtime_s, e.runtime_high_s, "runtime_s"),
-         "energy": theme.bill_text(f.energy_wh, "energy_wh"),
-         "carbon": theme.bill_text(f.co2e_g, "co2e_g"),
-         "water": theme.bill_text(f.water_l, "water_l"),
-         "money": theme.bill_text(f.cost_usd, "cost_usd"),
+         "energy": f.energy_wh.shown("energy_wh"), "boundary": f.boundary,
+         "carbon": f.co2e_g.shown("co2e_g"), "water": f.water_l.shown("water_l"),
+         "money": f.cost_usd.shown("cost_usd"),
          "missing": f.energy_wh.reason or f.cost_usd.reason}
         for e in own for f in e.footprints
     ])  # fmt: skip
     st.dataframe(frame, hide_index=True, alt=f"Bills of one request of {model}")
+    least = lower_bound(f for e in own for f in e.footprints)
+    if least is not None:
+        st.caption(f"≥ {theme.text(least)}.")
     st.subheader("What was measured")
     theme.table(mine, "card", f"Configurations of {model}", [
         "configuration", "weights", "backend", "backend_version", "dtype", "quantization",

@@ -56,6 +56,8 @@ def render(database: Database, choice: Choice) -> None:
         "Left of 1 is less. *Undecided* is a probability between 5 and 95 %."
     )
     for change in changes.values():
+        for note in change.notes:
+            st.markdown(f"* {theme.text(note)}")
         for quantity, why in change.missing.items():
             st.markdown(f"* {theme.text(WORDS.get(quantity, quantity))}: {theme.text(why)}")
     theme.options_note(why for change in changes.values() for why in change.missing.values())
@@ -108,7 +110,8 @@ def _facts(e: Estimate) -> dict[str, str]:
         "time to first token": show(e.ttft_s, "ttft_s"),
         "time per output token": show(e.tpot_s, "tpot_s"),
         "roofline / runtime": theme.percent(e.roofline_ratio),
-        "energy, as sensed": show(e.energy_j, "energy_j"),
+        "energy, as sensed": show(e.energy_j, "energy_j")
+        + (f" at the boundary {e.energy_boundary}" if e.energy_j is not None else ""),
         "how": f"{e.energy_provenance} by {e.energy_method}, {e.energy_boundary}"
         if e.energy_j is not None else f"missing: {e.energy_reason}",
         "weights": e.weights,

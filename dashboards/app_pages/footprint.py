@@ -14,12 +14,13 @@ from observatory.errors import InputError
 from observatory.exports import frames
 from observatory.exports.frames import PARTS, REGIONS
 from observatory.figures import hours, ladder
-from observatory.footprint import EXAMPLE_ZONES, EnergyInput, Footprint, Scenario
+from observatory.footprint import EXAMPLE_ZONES, Bill, EnergyInput, Footprint, Scenario
+from observatory.footprint.energy import J_PER_WH
 from observatory.footprint.hourly import HourlySeries
 from observatory.footprint.intensity_files import read_text_by_zone
 from observatory.footprint.ladder import Rung
 from observatory.footprint.region_hours import region_hours
-from observatory.units import MISSING, show, show_interval
+from observatory.units import MISSING, show
 
 BILLS = {"co2e_operational_g": ("Carbon", "co2e_g"), "water_l": ("Water", "water_l"),
          "cost_usd": ("Money", "cost_usd")}  # fmt: skip
@@ -57,10 +58,10 @@ def _sentence(made: Footprint, choice: Choice) -> str:
     carbon, water = made.co2e_g, made.water_l
     if carbon.value is None:
         return f"The carbon of this request is not known: {theme.text(carbon.reason)}."
-    least = "" if made.complete else "at least "
+    least = "at least " if carbon.lower_bound else ""
     said = f"One request of {choice.request} emits {least}**{show(carbon.value, 'co2e_g')}**"
     if water.value is not None:
-        said += f" and takes **{show(water.value, 'water_l')}** of water"
+        said += f" and takes {least}**{show(water.value, 'water_l')}** of water"
     return f"{said} in {where}, at the boundary {made.boundary}."
 
 
@@ -76,7 +77,7 @@ def _bills(made: Footprint) -> None:
     said = [f"{name.replace('_', ' ')} {value}" for name, value in qualified.items() if value]
     st.caption(theme.text(" · ".join(said)))
     rows = [
-        {"bill": title, "value": show_interval(bill.low, bill.value, bill.high, quantity),
+        {"bill": title, "value": _both(bill) if name == "energy_wh" else bill.shown(quantity),
          "p5": bill.low, "value (SI)": bill.value, "p95": bill.high, "reason": bill.reason,
          **qualified}
         for name, (title, quantity) in PARTS.items()
@@ -89,9 +90,18 @@ def _bills(made: Footprint) -> None:
                      "value": st.column_config.TextColumn("value [p5 – p95]", width="medium"),
                      "reason": st.column_config.TextColumn("why it is missing", width="large"),
                  }, placeholder=MISSING)  # fmt: skip
+    if made.lower_bound is not None:
+        st.caption(f"≥ {theme.text(made.lower_bound)}.")
     theme.options_note(frame["reason"].dropna())
     with st.container(horizontal=True):
         theme.download(frame.drop(columns="value"), "bills")
+
+
+def _both(energy: Bill) -> str:
+    """Energy in the watt-hours of published figures, and in the joules of the other pages."""
+    if energy.value is None:
+        return MISSING
+    return f"{energy.shown('energy_wh')} = {show(J_PER_WH * energy.value, 'energy_j')}"
 
 
 def _ladder(rungs: tuple[Rung, ...], made: Footprint) -> None:
@@ -109,7 +119,7 @@ def _ladder(rungs: tuple[Rung, ...], made: Footprint) -> None:
             st.markdown(f"* **{rung.boundary}** has no number: {theme.text(rung.reason)}")
     if any(rung.reason for rung in rungs):
         st.caption("A rung has a number only where everything in it was measured. The bills above "
-                   "count what was measured, and say *at least*.")  # fmt: skip
+                   "count what was measured, and say *at least* or ≥.")  # fmt: skip
 
 
 def _regions(database: Database, choice: Choice, key: str) -> None:

@@ -82,7 +82,9 @@ def _measured(
         rows["provenance"] = _provenance(rows, database.requests(choice.workload), cost)
         same = sum(other.points == group.points for other in found.groups)
         name = "every zone" if same > 1 and same == len(found.groups) else group.name
-        title = "Measured here" if cost == "runtime_s" else f"In {name}"
+        title = "Measured here"
+        if cost != "runtime_s":
+            title = f"In {name}, boundary {choice.scenario.boundary}"
         _group(group, rows, title, cost, lane)
 
 
@@ -106,10 +108,11 @@ def _imported(
 def _group(group: Group, rows: pd.DataFrame, where: str, cost: str, lane: str) -> None:
     """The sentence, the chart and the remarks of points that may be compared."""
     best = rows[rows["on_frontier"]].iloc[0]
+    least = "at least " if group.lower_bound else ""
     n, of = int(rows["on_frontier"].sum()), len(rows) + group.not_shown
     st.markdown(
         f"### {theme.text(where)}, {n} of {of} {'point is' if of == 1 else 'points are'} on "
-        f"the frontier; the cheapest is {theme.text(best['model'])} at "
+        f"the frontier; the cheapest is {theme.text(best['model'])} at {least}"
         f"{theme.text(show(best['cost'], _unit(cost)))} with a score of {best['score']:.3g}"
     )
     theme.chart(
@@ -117,6 +120,8 @@ def _group(group: Group, rows: pd.DataFrame, where: str, cost: str, lane: str) -
         f"{COSTS[cost]} of one request against {lane}, {group.name}, intervals on both axes",
         rows.assign(cost_of=cost), f"frontier-{group.name}",
     )  # fmt: skip
+    if group.lower_bound:
+        st.caption(f"Costs are at least what is drawn – {theme.text(group.lower_bound)}.")
     if group.not_shown:
         st.caption(
             f"Shown are {len(rows)} points: the frontier, what may be on it in some draw, and "

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from observatory.answers import Estimate
 from observatory.errors import InputError
-from observatory.footprint import Bill
+from observatory.footprint import Footprint
+from observatory.footprint.result import lower_bound
 from observatory.units import show_interval
 
 
@@ -26,7 +27,7 @@ def snippet(estimates: Sequence[Estimate]) -> str:
         lines += [
             "---", "co2_eq_emissions:",
             f"  emissions: {_yaml_number(made.co2e_g.value)}",
-            "  source: Inference Observatory",
+            f"  source: {_source(made)}",
             "  training_type: inference, one request of "
             f"{first.prompt_tokens} prompt and {first.output_tokens} output tokens",
             f"  geographical_location: {json.dumps(made.zone_name or 'stated numbers')}",
@@ -43,19 +44,23 @@ def snippet(estimates: Sequence[Estimate]) -> str:
             cells = [
                 _cell(e.configuration), _cell(f.zone_name or "stated numbers"),
                 show_interval(e.runtime_low_s, e.runtime_s, e.runtime_high_s, "runtime_s"),
-                _bill(f.energy_wh, "energy_wh"), _bill(f.co2e_g, "co2e_g"),
-                _bill(f.water_l, "water_l"), _bill(f.cost_usd, "cost_usd"),
+                f.energy_wh.shown("energy_wh"), f.co2e_g.shown("co2e_g"),
+                f.water_l.shown("water_l"), f.cost_usd.shown("cost_usd"),
             ]  # fmt: skip
             lines.append("| " + " | ".join(cells) + " |")
     if made is not None:
         how = f"{first.energy_provenance} by {first.energy_method}" if first.energy_j else "missing"
         lines += ["", f"Energy {how}; boundary {made.boundary}; factors of edition {made.edition}; "
                       "brackets: 5th to 95th percentile."]  # fmt: skip
+        least = lower_bound(f for e in estimates for f in e.footprints)
+        lines += [f"≥ {least}."] if least else []
     return "\n".join(lines) + "\n"
 
 
-def _bill(bill: Bill, quantity: str) -> str:
-    return show_interval(bill.low, bill.value, bill.high, quantity)
+def _source(made: Footprint) -> str:
+    """Who says so, and what the emissions leave out: the block itself knows no lower bounds."""
+    name = "Inference Observatory"
+    return json.dumps(f"{name} ({made.lower_bound})") if made.lower_bound else name
 
 
 def _yaml_number(value: float) -> str:

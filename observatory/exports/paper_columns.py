@@ -74,13 +74,14 @@ PAPER: Mapping[str, PaperTable] = {
         ("model", "zone", "energy_wh", "co2e_operational_g", "water_l", "cost_usd", "runtime_s",
          "configuration"),
         ("prompt_tokens", "output_tokens", "batch", "boundary", "kind", "edition", "hydro_rule",
-         "energy_method", "energy_provenance", "cost_basis"), P5_P95,
+         "lower_bound", "energy_method", "energy_provenance", "cost_basis"), P5_P95,
     ),
     "frontier": PaperTable(
         "Cost against capability.",
         ("model", "runtime_s", "energy_j", "co2e_g", "co2e_total_g", "water_l", "cost_usd",
          "score", "p_on_frontier", "on_frontier", "configuration"),
-        ("group", "workload", "lane", "source"), "Brackets: interval of cost and score.",
+        ("group", "workload", "lane", "source", "lower_bound"),
+        "Brackets: interval of cost and score.",
     ),
     "capability": PaperTable(
         "Scores by lane.",
@@ -123,7 +124,9 @@ def caption_facts(frame: pd.DataFrame, names: Sequence[str]) -> str:
         if name not in frame:
             continue
         values = list(dict.fromkeys(_shown(v) for v in frame[name] if _known(v)))
-        if values:
+        if name == "lower_bound":  # a sentence that needs no name before it
+            parts += values
+        elif values:
             more = "" if len(values) <= MOST_VALUES else f" and {len(values) - MOST_VALUES} more"
             parts.append(f"{name.replace('_', ' ')} {' / '.join(values[:MOST_VALUES])}{more}")
     return "; ".join(parts)

@@ -65,7 +65,8 @@ def _frontier(engine: Engine, ask: Ask) -> pd.DataFrame:
     names = {"cost": ask.cost, "cost_low": f"{ask.cost}_low", "cost_high": f"{ask.cost}_high"}
     rows = [
         {"group": group.name, "workload": group.workload}
-        | {names.get(k, k): v for k, v in asdict(point).items()} | {"badge": found.badge}
+        | {names.get(k, k): v for k, v in asdict(point).items()}
+        | {"badge": found.badge, "lower_bound": group.lower_bound}
         for group in found.groups for point in group.points
     ]  # fmt: skip
     return pd.DataFrame(rows)

@@ -15,7 +15,7 @@ import numpy as np
 from observatory.errors import InputError
 from observatory.footprint.energy import Covered, EnergyInput, covered
 from observatory.footprint.factors import FactorTable, load_factors
-from observatory.footprint.formulas import PER_DEVICE_SECOND, Amount, Use, outputs
+from observatory.footprint.formulas import NO_JOULES, PER_DEVICE_SECOND, Amount, Use, outputs
 from observatory.footprint.resolve import Resolved, resolve
 from observatory.footprint.result import COST_NAMES, QUANTITIES, Bill, Footprint
 from observatory.footprint.scenario import Scenario
@@ -147,13 +147,14 @@ def _bills(
 ) -> dict[str, Bill]:
     out: dict[str, Bill] = {}
     for name in (*QUANTITIES, *COST_NAMES.values()):
-        needs_joules = name not in ("co2e_embodied_g", "cost_cloud_usd", "cost_api_usd")
+        needs_joules = name not in NO_JOULES
         if needs_joules and inside.joules is None:
             why = "; ".join(f"{part}: {text}" for part, text in inside.missing.items())
             out[name] = Bill(reason=f"energy unknown at boundary {scenario.boundary} ({why})")
         elif name in mids:
             low, mid, high = (float(q) for q in bands[name][:, row])
-            out[name] = Bill(float(mids[name][row, 0]), low, high, mid)
+            least = needs_joules and bool(inside.missing)
+            out[name] = Bill(float(mids[name][row, 0]), low, high, mid, lower_bound=least)
         else:
             out[name] = Bill(reason=_reason(name, resolved, scenario))
     return out
@@ -236,6 +237,7 @@ def _assemble(
         scenario_key=identity[1],
         label=energy.label,
         energy=energy,
+        leaves_out=tuple(inside.missing),
         draws=scenario.draws,
         seed=scenario.seed,
     )

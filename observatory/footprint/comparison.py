@@ -67,7 +67,7 @@ class Statement:
         if self.change is None:
             return f"changes {word} from 0 to {self.value_b:.3g}"
         open_ = self.verdict == "undecided"
-        p = f"(P(better) {_probability(self.comparison.p_less)}{', undecided' if open_ else ''})"
+        p = f"(P(better) {probability(self.comparison.p_less)}{', undecided' if open_ else ''})"
         if self.change < 0:
             verb = "may save" if open_ else "saves"
             return f"{verb} {-self.change * 100:.3g} % {word} {p}"
@@ -100,7 +100,8 @@ class Change:
         return f"Moving from {self.name_a} to {self.name_b} {joined}."
 
 
-def _probability(p: float) -> str:
+def probability(p: float) -> str:
+    """`= 0.18`, or `> 0.99` and `< 0.01` where two digits would round to certainty."""
     if p >= 0.995:
         return "> 0.99"
     return "< 0.01" if p <= 0.005 else f"= {p:.2f}"
@@ -150,8 +151,12 @@ def compare(a: Case, b: Case, factors: FactorTable | None = None) -> Change:
 
 
 def _unlike(a: Footprint, b: Footprint) -> tuple[str, ...]:
-    """What makes the two hard to compare, as sentences."""
+    """What the two leave out, and what makes them hard to compare, as sentences."""
     out = []
+    if a.leaves_out == b.leaves_out:
+        out += [a.lower_bound] if a.lower_bound else []
+    else:
+        out += [f"{name}: {m.lower_bound}" for name, m in (("A", a), ("B", b)) if m.lower_bound]
     if a.covers and b.covers and a.covers != b.covers:
         out.append(
             f"the energy of A covers {'+'.join(a.covers)}, that of B {'+'.join(b.covers)}: the "

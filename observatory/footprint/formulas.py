@@ -14,6 +14,8 @@ from observatory.footprint.energy import J_PER_WH, Floats
 from observatory.footprint.scenario import Scenario
 
 Amount = float | Floats
+#: quantities without energy in them
+NO_JOULES = ("co2e_embodied_g", "cost_cloud_usd", "cost_api_usd")
 #: quantities that charge device time, with whatever error it has
 PER_DEVICE_SECOND = ("co2e_embodied_g", "co2e_total_g", "cost_own_usd", "cost_cloud_usd")
 

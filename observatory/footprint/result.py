@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from observatory.footprint.energy import EnergyInput
+from observatory.units import show, show_interval
 
 #: billed quantities, in the order of tables
 QUANTITIES = (
@@ -32,13 +33,17 @@ UNITS_OF = {"energy_wh": "Wh", "co2e": "gCO2e", "water": "L", "cost": "USD"}
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """One amount: the value at the median of every input, p5, p95 and p50; or a reason."""
+    """One amount: the value at the median of every input, p5, p95 and p50; or a reason.
+
+    `lower_bound`: it rests on joules that leave out a part of what the boundary holds.
+    """
 
     value: float | None = None
     low: float | None = None
     high: float | None = None
     p50: float | None = None
     reason: str | None = None
+    lower_bound: bool = False
 
     @property
     def mid(self) -> float | None:
@@ -50,7 +55,23 @@ class Bill:
         if self.value is None or self.low is None or self.high is None or self.p50 is None:
             return self
         low, high, p50 = (factor * x for x in (self.low, self.high, self.p50))
-        return Bill(factor * self.value, low, high, p50)
+        return replace(self, value=factor * self.value, low=low, high=high, p50=p50)
+
+    def shown(self, quantity: str, like: float | None = None) -> str:
+        """`value [p5–p95] unit`, the value alone where it is exact, `≥` before a lower bound; a
+        dash where it is missing. `quantity` and `like` as in `units.show`."""
+        if self.value is None or self.low is None or self.high is None:
+            return show(self.value, quantity, like=like)
+        text = show_interval(*self.bounds, quantity, like=like)
+        return f"≥ {text}" if self.lower_bound else text
+
+    @property
+    def bounds(self) -> tuple[float | None, float | None, float | None]:
+        """(p5, value, p95); the value alone where it is exact."""
+        if self.value is None or self.low is None or self.high is None:
+            return None, self.value, None
+        exact = self.high - self.low <= 1e-9 * abs(self.value)
+        return (None, self.value, None) if exact else (self.low, self.value, self.high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +120,7 @@ class Footprint:
     scenario_key: str
     label: str = ""
     example: bool = False
+    leaves_out: tuple[str, ...] = ()  #: parts of the boundary that were not measured
     draws: int = 0
     seed: int = 0
     variance_shares: Mapping[str, tuple[tuple[str, float], ...]] = field(default_factory=dict)
@@ -110,6 +132,11 @@ class Footprint:
     def co2e_g(self) -> Bill:
         """Operational carbon."""
         return self.co2e_operational_g
+
+    @property
+    def lower_bound(self) -> str | None:
+        """What the energy leaves out, as every page and table says it; None where it is whole."""
+        return lower_bound([self])
 
     def bills(self) -> dict[str, Bill]:
         """Quantity -> bill, cost last."""
@@ -130,6 +157,7 @@ class Footprint:
                      "provenance", "hydro_rule", "example", "scenario_key"):  # fmt: skip
             out[name] = getattr(self, name)
         out["covers"] = "+".join(self.covers)
+        out["lower_bound"] = self.lower_bound
         out["assumed"] = ",".join(self.assumed) or None
         return out
 
@@ -158,4 +186,33 @@ def bill_json(bill: Bill) -> dict[str, float | str | None]:
     """A bill as plain values; a missing one carries its reason."""
     if bill.value is None:
         return {"value": None, "reason": bill.reason}
-    return {"value": bill.value, "p5": bill.low, "p50": bill.p50, "p95": bill.high}
+    return {"value": bill.value, "p5": bill.low, "p50": bill.p50, "p95": bill.high,
+            "lower_bound": bill.lower_bound}  # fmt: skip
+
+
+def lower_bound(made: Iterable[Footprint]) -> str | None:
+    """The sentence for bills that stand together; None where none of them is a lower bound."""
+    known = [m for m in made if m.energy_wh.value is not None]
+    return lower_bound_of((m.energy.device if m.energy else None, m.leaves_out) for m in known)
+
+
+def lower_bound_of(parts: Iterable[tuple[str | None, tuple[str, ...]]]) -> str | None:
+    """As `lower_bound`, of pairs of a device and what its energy leaves out.
+
+    Devices whose energy covers different parts are told apart: a difference between them is not
+    one of the models alone.
+    """
+    devices: dict[tuple[str, ...], dict[str, None]] = {}
+    for device, left in parts:
+        devices.setdefault(left, {})[device or "unnamed device"] = None
+    if not any(devices):
+        return None
+    if len(devices) == 1:
+        return f"lower bound: energy leaves out {', '.join(next(iter(devices)))}"
+    said = "; ".join(
+        f"{', '.join(left) or 'nothing'} ({', '.join(names)})" for left, names in devices.items()
+    )
+    return (
+        f"lower bound: energy leaves out {said}: a difference between these contains the parts "
+        "that only one has"
+    )

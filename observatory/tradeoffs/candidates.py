@@ -17,6 +17,7 @@ from observatory.decision.chance import Z90
 from observatory.derive import none_if_nan, plain_rows
 from observatory.errors import InputError
 from observatory.footprint import EXAMPLE_ZONES, EnergyInput, Scenario, load_factors
+from observatory.footprint.result import lower_bound_of
 from observatory.records import Workload
 from observatory.store import reader, schema
 from observatory.tradeoffs.spreads import Alike, Priced, Spread, Stated, alike
@@ -63,6 +64,7 @@ class Lot:
     costs: Sequence[float | None]
     reasons: Sequence[str | None]
     spread: Spread
+    lower_bound: str | None = None  #: what the energy in these costs leaves out
     unscored: tuple[str, ...] = ()  #: models that were not priced, for want of a score
 
 
@@ -165,7 +167,8 @@ def _billed(
         None if reason else float(mid)
         for mid, reason in zip(priced.mid, priced.reasons, strict=True)
     ]
-    return Lot(name, workload, candidates, costs, priced.reasons, priced)
+    return Lot(name, workload, candidates, costs, priced.reasons, priced,
+               lower_bound_of(priced.leave_out()))  # fmt: skip
 
 
 # ---------------------------------------------------------------------- imported rows

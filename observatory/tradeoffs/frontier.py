@@ -88,6 +88,7 @@ class Group:
     not_shown: int = 0  #: points that stand on no frontier and were left out of `points`
     score_unit: str = "fraction"  #: of the scores
     lower_is_better: bool = False  #: of the scores, as of a perplexity
+    lower_bound: str | None = None  #: what the energy in the costs leaves out
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +253,7 @@ def _group(
     return Group(lot.name, lot.workload, points, tuple(_steps(options, joined)),
                  volume, cost_end, score_end, *_iso(options, joined, bar),
                  tuple(dict.fromkeys(left)), *_exact(joined), len(joined) - len(points),
-                 units.pop() if len(units) == 1 else "mixed", down)  # fmt: skip
+                 units.pop() if len(units) == 1 else "mixed", down, lot.lower_bound)  # fmt: skip
 
 
 def _exact(joined: Sequence[Joined]) -> tuple[int, int, int]:

@@ -23,7 +23,7 @@ from observatory.decision.frontier import Floats
 from observatory.footprint import EnergyInput, FactorTable, Scenario
 from observatory.footprint.bills import footprints
 from observatory.footprint.energy import Covered, covered
-from observatory.footprint.formulas import PER_DEVICE_SECOND, Amount, Use, outputs
+from observatory.footprint.formulas import NO_JOULES, PER_DEVICE_SECOND, Amount, Use, outputs
 from observatory.footprint.resolve import Resolved, resolve
 from observatory.footprint.result import COST_NAMES
 from observatory.footprint.uncertainty import (
@@ -260,6 +260,15 @@ class Priced:
                 continue
             made = part.made(scenario, part.joules, None, np.arange(len(part.places)))
             self.mid[part.places] = np.broadcast_to(made, (len(part.places), 1))[:, 0] * scale
+
+    def leave_out(self) -> list[tuple[str | None, tuple[str, ...]]]:
+        """(device, parts of the boundary that its energy leaves out) of the bills with energy."""
+        boundary, share = self.scenario.boundary, self.scenario.active_share
+        return [
+            (p.energies[0].device, tuple(covered(p.energies[0], boundary, share).missing))
+            for p in self._parts
+            if p.reason is None and p.quantity not in NO_JOULES
+        ]
 
     @property
     def same_everywhere(self) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from observatory.errors import InputError
-from observatory.units import show, show_interval
+from observatory.units import show
 from observatory.verbs import numbers
 from observatory.verbs.tables import print_table
 
@@ -156,12 +156,8 @@ def units_per_request(unit: str, energy: EnergyInput, accuracy: float | None) ->
 
 
 def interval(bill: Bill, unit: str) -> str:
-    """`value [p5 – p95] unit`; the value alone where it is exact."""
-    if bill.value is None or bill.low is None or bill.high is None:
-        return show(bill.value, unit)
-    if bill.high - bill.low <= 1e-9 * abs(bill.value):
-        return show(bill.value, unit)
-    return show_interval(bill.low, bill.value, bill.high, unit)
+    """As `Bill.shown`."""
+    return bill.shown(unit)
 
 
 def unit_of(quantity: str) -> str:

@@ -128,6 +128,8 @@ def told_apart(found: Sequence[Billed]) -> list[str]:
 
 def print_bills(found: Sequence[Billed], title: str = "Bills of that request") -> None:
     """Energy, carbon, water and money of each estimate in each zone, p5 to p95."""
+    from observatory.footprint.result import lower_bound
+
     billed = [(e, name, made) for e, name in zip(found, told_apart(found), strict=True)
               for made in e.footprints]  # fmt: skip
     columns = []
@@ -135,13 +137,15 @@ def print_bills(found: Sequence[Billed], title: str = "Bills of that request") -
     for name, quantity in (("energy", "energy_wh"), ("carbon", "co2e_g"), ("water", "water_l"),
                            ("money", "cost_usd")):  # fmt: skip
         bills = [getattr(made, quantity) for _, _, made in billed]
-        columns.append(in_one_unit(name, quantity, [(b.low, b.value, b.high) for b in bills]))
+        columns.append(in_one_unit(name, quantity, [b.bounds for b in bills],
+                                   at_least=[b.lower_bound and b.value is not None for b in bills]))  # fmt: skip
         notes |= {f"{quantity} is NULL: {b.reason}" for b in bills if b.value is None and b.reason}
     for e, _, made in billed:
         notes.add(f"boundary {made.boundary}, edition {made.edition}, carbon {made.kind}")
         if e.energy_provenance:
             notes.add(f"energy {e.energy_provenance} by {e.energy_method}")
     example = any(made.example for _, _, made in billed)
+    least = lower_bound(made for _, _, made in billed)
     print_table(
         title + (" in three example zones (--zone gives yours)" if example else ""),
         ["model", "zone", *(heading for heading, _ in columns)],
@@ -149,5 +153,5 @@ def print_bills(found: Sequence[Billed], title: str = "Bills of that request") -
             [name, made.zone or "–", *(cells[i] for _, cells in columns)]
             for i, (_, name, made) in enumerate(billed)
         ],
-        sorted(notes),
+        [*sorted(notes), *([f"≥ {least}"] if least else [])],
     )

@@ -231,6 +231,7 @@ def _print_group(cost: str, group: Group, quality: float | None, floor: float | 
     unit = billing.unit_of(cost)
     shown = group.points[:SHOWN]
     marks, where = legend([p.configuration for p in shown])
+    least = "≥ " if group.lower_bound else ""
     rows = []
     for point, mark in zip(shown, marks, strict=True):
         flags = [
@@ -240,7 +241,7 @@ def _print_group(cost: str, group: Group, quality: float | None, floor: float | 
         ]
         rows.append([
             MARKS[point.marker], point.model[-36:], mark,
-            show_interval(point.cost_low, point.cost, point.cost_high, unit),
+            least + show_interval(point.cost_low, point.cost, point.cost_high, unit),
             _score(point.score, point.score_low, point.score_high),
             percent(point.p_on_frontier, 0),
             *([] if floor is None else [show(point.cost_per_correct, unit)]),
@@ -279,7 +280,8 @@ def _summary(group: Group, unit: str, quality: float | None) -> list[str]:
     share, of = (0.01, "a hundredth of score") if group.score_unit == "fraction" else (
         1.0, "a score lower by 1" if group.lower_is_better else "a point of score"
     )  # fmt: skip
-    lines = [
+    lines = [f"≥ {group.lower_bound}"] if group.lower_bound else []
+    lines += [
         f"{s.cheaper} → {s.better}: {show(s.cost_per_quality * share, unit)} {of}"
         for s in group.steps
     ]

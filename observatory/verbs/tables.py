@@ -123,10 +123,11 @@ def _drawn(title: str, columns: Sequence[Column], width: int) -> Any:
 
 
 def in_one_unit(
-    name: str, quantity: str, bounds: Sequence[tuple[float | None, float | None, float | None]]
-) -> tuple[str, list[str]]:
+    name: str, quantity: str, bounds: Sequence[tuple[float | None, float | None, float | None]],
+    at_least: Sequence[bool] = (),
+) -> tuple[str, list[str]]:  # fmt: skip
     """Heading and cells of a column of (low, middle, high): the unit, that of the largest middle,
-    stands in the heading alone."""
+    stands in the heading alone. `at_least` marks lower bounds."""
     from observatory.units import largest, show_interval, symbol
 
     like = largest(middle for _, middle, _ in bounds)
@@ -135,6 +136,8 @@ def in_one_unit(
     unit = symbol(quantity, like)
     cells = [show_interval(*three, quantity, like=like).removesuffix(f" {unit}")
              for three in bounds]  # fmt: skip
+    marks = at_least or [False] * len(cells)
+    cells = [f"≥ {c}" if least else c for c, least in zip(cells, marks, strict=True)]
     return f"#{name} ({unit})", cells
 
 

@@ -36,6 +36,29 @@ def test_the_first_thing_said_is_the_answer(page: Opener, filled: Path) -> None:
     assert "84 windows from 2 processes in 1 run" in words(app)
 
 
+def test_energy_is_in_joules_names_its_boundary_and_is_a_lower_bound(
+    page: Opener, filled: Path
+) -> None:
+    app = page(filled, zone="FRA")
+    (e,) = answers.estimate(
+        open_read_only(filled), Workload.request(128, 64), Scenario(zone="FRA"), "SmolLM2-135M"
+    )
+    wh = e.footprints[0].energy_wh
+    tile = app.metric[3]
+    assert tile.label == "Energy at the boundary facility"
+    assert wh.value is not None and tile.value == f"≥ {wh.value * 3600:.3g} J"
+    assert wh.shown("energy_wh") in tile.help and "leaves out idle" in tile.help
+    chart = charts(app)["Energy"]
+    assert chart["layout"]["xaxis"]["title"]["text"] == "Energy (J)"  # type: ignore[index]
+    drawn = {t["name"]: t["x"][0] for t in chart["data"]}  # type: ignore[attr-defined]
+    assert drawn["SmolLM2-135M"] == pytest.approx(3600 * wh.value)
+    assert "lower bound: energy leaves out idle" in words(app)
+    whole = page(filled, zone="FRA", boundary="host")
+    assert whole.metric[3].label == "Energy at the boundary host"
+    assert not whole.metric[3].value.startswith("≥")
+    assert "lower bound: energy" not in words(whole)
+
+
 def test_without_a_zone_three_named_examples_are_billed(page: Opener, filled: Path) -> None:
     app = page(filled)
     carbon = charts(app)["Carbon"]
