@@ -15,6 +15,7 @@ import pandas as pd
 from sqlalchemy import Connection, Engine
 
 from observatory import answers
+from observatory.catalog.named import meant
 from observatory.catalog.weights import weight_format
 from observatory.ceilings import Ceilings
 from observatory.derive import audited_windows, plain_rows
@@ -112,10 +113,10 @@ def refit(engine: Engine, choice: Choice) -> list[Refit]:
     known = list(plain_rows(answers.configurations(engine)))
     with engine.connect() as connection:
         logs = stored_logs(connection)
-        _check_model(choice.model, known, logs)
-        rows = [row for row in known if _wanted(choice, row)]
+        models = _models(choice.model, known, logs)
+        rows = [row for row in known if _wanted(choice, models, row)]
         found = list(_measured(connection, choice, rows))
-    found += [of_log(choice, log) for log in logs if _wanted_log(choice, log)]
+    found += [of_log(choice, log) for log in logs if _wanted_log(choice, models, log)]
     if not found:
         what = "that the filters let through" if known or logs else "yet: run `run-benchmark` first"
         raise InputError(f"the database holds nothing to fit {what}")
@@ -151,27 +152,34 @@ def store(engine: Engine, found: list[Refit]) -> int:
         return writer.insert_new(connection, schema.fit, rows)
 
 
-def _check_model(model: str | None, known: list[dict[str, Any]], logs: list[ProfilingLog]) -> None:
+def _models(
+    model: str | None, known: list[dict[str, Any]], logs: list[ProfilingLog]
+) -> set[str] | None:
+    """Stored names, in lower case, that `model` means (a log has two); None for all."""
     names = {str(row["model"]) for row in known} | {
         n for log in logs for n in (log.model, log.name)
     }
-    if model is not None and model.casefold() not in {name.casefold() for name in names}:
+    if model is None:
+        return None
+    found = {name.casefold() for name in meant(model, sorted(names))}
+    if not found:
         raise UnknownNameError("model", model, sorted(names), f"stored are {sorted(names)}")
+    return found
 
 
-def _wanted(choice: Choice, row: dict[str, Any]) -> bool:
+def _wanted(choice: Choice, models: set[str] | None, row: dict[str, Any]) -> bool:
     model, device = str(row["model"]).casefold(), str(row["device_kind"]).casefold()
-    if choice.model is not None and choice.model.casefold() != model:
+    if models is not None and model not in models:
         return False
     if choice.device is not None and choice.device.casefold() not in device:
         return False
     return choice.dtype is None or weight_format(choice.dtype) == weight_format(str(row["dtype"]))
 
 
-def _wanted_log(choice: Choice, log: ProfilingLog) -> bool:
+def _wanted_log(choice: Choice, models: set[str] | None, log: ProfilingLog) -> bool:
     """A log names no device, so a filter of devices lets none through."""
-    names = (log.model.casefold(), log.name.casefold())
-    if choice.device is not None or (choice.model and choice.model.casefold() not in names):
+    names = {log.model.casefold(), log.name.casefold()}
+    if choice.device is not None or (models is not None and not models & names):
         return False
     if choice.dtype is None:
         return True

@@ -12,9 +12,10 @@ from observatory.answers.estimates import Estimate
 from observatory.answers.fitted import SATURATED
 from observatory.answers.laws import ENERGY_FITS, P90_OF_NORMAL, Laws, read_laws
 from observatory.answers.tables import capabilities
+from observatory.catalog.named import one_of
 from observatory.ceilings import MEASURED_HERE, Ceiling, Ceilings
 from observatory.derive import plain_rows
-from observatory.errors import InputError, UnknownNameError
+from observatory.errors import InputError
 from observatory.footprint import EnergyInput
 from observatory.records import Workload
 from observatory.runtime import roofline
@@ -44,7 +45,7 @@ def request_table(
     """Times and joules of one request on every configuration × machine, fastest first.
 
     The columns are those of `Laws.requests`; `laws` saves reading the fits again. Raises InputError
-    where nothing was measured, UnknownNameError for a model without a fit.
+    where nothing was measured or `model` may be several, UnknownNameError for one without a fit.
     """
     rows = _chosen(read_laws(engine, keys) if laws is None else laws, workload, model, keys)
     return rows.sort_values(["runtime_s", "model", "configuration_key"], ignore_index=True)
@@ -111,13 +112,8 @@ def _chosen(
         raise InputError("the database holds no fit yet: run `run-benchmark` first")
     if model is None:
         return rows
-    chosen = rows[rows["model"].str.casefold() == model.casefold()]
-    if chosen.empty:
-        raise UnknownNameError(
-            "model", model, sorted(set(rows["model"])),
-            f"measured are {', '.join(sorted(set(rows['model'])))}",
-        )  # fmt: skip
-    return chosen
+    measured = sorted(set(rows["model"]))
+    return rows[rows["model"] == one_of(model, measured, f"measured are {', '.join(measured)}")]
 
 
 def energy_reasons(engine: Engine, keys: Sequence[str] | None = None) -> dict[str, str]:

@@ -9,6 +9,7 @@ from sqlalchemy import Engine, Integer, bindparam, func, select, text
 
 from observatory.answers.names import FACTS, labels
 from observatory.capability.known import beside, rows_beside
+from observatory.catalog.named import meant
 from observatory.store import reader, schema
 
 
@@ -73,7 +74,7 @@ def summary(
         ).bindparams(bindparam("keys", list(keys), expanding=True))
     rows = pd.read_sql_query(query, engine)
     if model is not None:
-        rows = rows[rows["model"].str.casefold() == model.casefold()]
+        rows = rows[rows["model"].isin(meant(model, rows["model"]))]
     return rows if phase is None else rows[rows["phase"] == phase]
 
 

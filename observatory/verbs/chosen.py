@@ -1,4 +1,7 @@
-"""Configurations named on the command line: by key, by model, or `MODEL:part of its words`."""
+"""Configurations named on the command line: by key, by model, or `MODEL:part of its words`.
+
+A model may be named in another spelling or by its hub id, as `catalog.named` reads names.
+"""
 
 from __future__ import annotations
 
@@ -30,12 +33,13 @@ def key_of(text: str, known: Sequence[Known]) -> str:
 
     Raises UnknownNameError for none, InputError for several.
     """
+    from observatory.catalog.named import meant, one_of
+
     model, _, part = text.partition(":")
     hits = [one for one in known if len(text) >= SHORTEST_KEY and one[0].startswith(text)]
-    hits = hits or [
-        one for one in known
-        if one[1].casefold() == model.casefold() and part.casefold() in one[2].casefold()
-    ]  # fmt: skip
+    if not hits and meant(model, (m for _, m, _ in known)):
+        name = one_of(model, (m for _, m, _ in known))
+        hits = [one for one in known if one[1] == name and part.casefold() in one[2].casefold()]
     if not hits:
         raise UnknownNameError("model or configuration", text, [m for _, m, _ in known],
                                "see `observatory show fits`")  # fmt: skip

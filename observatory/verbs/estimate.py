@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(name="estimate")
-@click.option("--model", help="Only this model, by the name it was measured under.")
+@click.option("--model", help="Only this model: its name, another spelling, or its hub id.")
 @click.option("--requests", "trace", type=click.Path(path_type=Path), metavar="CSV",
               help="A log of requests (columns p,o) in place of one: mean, p50, p95, bias of "
                    "plugged-in means.")  # fmt: skip

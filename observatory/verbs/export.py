@@ -156,12 +156,18 @@ def ask_of(
 
 
 def only(frame: pd.DataFrame, column: str, wanted: str | None, what: str) -> pd.DataFrame:
-    """Rows whose `column` is `wanted`. Raises InputError where that would leave none."""
+    """Rows whose `column` is `wanted`, a model in any spelling of its name. Raises InputError where
+    that would leave none, or may mean several models."""
     if wanted is None:
         return frame
     if column not in frame:
         raise InputError(f"--what {what} has no column {column}: leave out --{column}")
-    kept = frame[frame[column].astype(str).str.casefold() == wanted.casefold()]
+    from observatory.catalog.named import meant, one_of
+
+    values = frame[column].astype(str)
+    if column == "model" and meant(wanted, values):
+        wanted = one_of(wanted, values)
+    kept = frame[values.str.casefold() == wanted.casefold()]
     if kept.empty:
         known = sorted(set(frame[column].astype(str)))[:8]
         raise InputError(f"no row with {column} {wanted!r}: there are {', '.join(known) or 'none'}")
