@@ -45,10 +45,8 @@ def _page(page: st.Page, database: Database) -> None:
         st.session_state["choice"] = choice
         with st.container(key="scenario-line"):  # style.css keeps it in view
             unused = "*not used on this page:* " if page.title in WITHOUT_SCENARIO else ""
-            st.caption(unused + choice.line())
             told = None if unused else ranges.outside(database.requests(choice.workload))
-            if told is not None:
-                st.caption(told)
+            state.say_scenario(unused + choice.line(), told)
         page.run()
     except ObservatoryError as error:
         st.error(text(error), icon=":material/error:")

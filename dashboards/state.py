@@ -42,9 +42,16 @@ class Choice:
         batch = f", {w.batch} at once" if w.batch > 1 else ""
         return f"{w.prompt_tokens} prompt + {w.output_tokens} output tokens{batch}"
 
-    def line(self) -> str:
-        """The scenario bar in one line of Markdown; what was changed is bold."""
+    def line(self, reported: bool = False, billed: bool = True) -> str:
+        """The scenario bar in one line of Markdown; what was changed is bold.
+
+        With `reported` the costs are of requests of others, which the reader's does not move; those
+        that are not `billed` here have the boundary of their source as well.
+        """
         s = self.scenario
+        request = "request as reported by its source"
+        if reported and not billed:
+            return f"{request} · boundary as reported · zone, site and prices do not enter"
         site = {
             "pue": f"PUE {s.pue:g}" if s.pue is not None else "PUE",
             "wue": f"WUE {s.wue_l_per_kwh} L/kWh" if s.wue_l_per_kwh is not None else "WUE",
@@ -52,7 +59,7 @@ class Choice:
         }
         prices = {"tariff": (s.tariff_usd_per_kwh, "$/kWh"), "rent": (s.gpu_price_usd_per_h, "$/h")}
         parts = [
-            self._marked(f"request {self.request}", "p", "o", "b"),
+            request if reported else self._marked(f"request {self.request}", "p", "o", "b"),
             self._marked(f"zone {s.zone or NO_ZONE}", "zone"),
             self._marked(f"boundary {s.boundary}", "boundary"),
             *(self._marked(words, key) for key, words in site.items() if key in self.changed),
@@ -70,6 +77,22 @@ class Choice:
 
     def _marked(self, words: str, *keys: str) -> str:
         return f"**{words}**" if set(keys) & set(self.changed) else words
+
+
+_BAR = "scenario bar"
+
+
+def say_scenario(line: str, more: str | None = None) -> None:
+    """Write the scenario bar here, with `more` below it."""
+    place = st.session_state[_BAR] = st.empty()
+    with place.container():
+        for words in filter(None, (line, more)):
+            st.caption(words)
+
+
+def say_scenario_again(line: str) -> None:
+    """Replace the bar of this run of the script: by a page whose numbers rest on less than that."""
+    st.session_state[_BAR].caption(line)
 
 
 @st.cache_data(show_spinner=False)

@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboards import theme
 from dashboards.database import Database, connect
-from dashboards.state import Choice, choose, current
+from dashboards.state import Choice, choose, current, say_scenario_again
 from observatory.errors import InputError
 from observatory.figures import tradeoff
 from observatory.tradeoffs import Limits
@@ -92,6 +92,8 @@ def _imported(
     database: Database, choice: Choice, cost: str, lane: str, limits: Limits
 ) -> None:  # fmt: skip
     """One source, task and device at a time: what they report is of their own requests."""
+    billed = cost not in ("runtime_s", "energy_j")
+    say_scenario_again(choice.line(reported=True, billed=billed))
     found = database.imported_frontier(cost, lane, choice.scenario, limits)
     groups = {group.name: group for group in found.groups}
     largest = max(groups, key=lambda name: len(groups[name].points))
@@ -101,8 +103,9 @@ def _imported(
     _group(group, rows, f"Of {group.name}", cost, lane)
     for note in found.notes:
         st.caption(theme.text(note))
-    st.caption(f"Costs are {theme.text(group.workload)}, as reported; a cost whose source states "
-               "no error has an assumed one.")  # fmt: skip
+    said = "billed from the joules that were reported" if billed else "as reported"
+    st.caption(f"Costs are {theme.text(group.workload)}, {said}; a cost whose source states no "
+               "error has an assumed one.")  # fmt: skip
 
 
 def _group(group: Group, rows: pd.DataFrame, where: str, cost: str, lane: str) -> None:

@@ -75,7 +75,14 @@ def test_costs_of_others_are_chosen_where_there_are_own_ones(page: Opener, tmp_p
     assert run(observatory, ["import", "published", "--db", str(path)]) == 0
     own = page(path, "frontier")
     assert own.selectbox(key="costs").value == "measured" and "In every zone" in words(own)
+    assert "request 128 prompt" in words(own) and "boundary facility" in words(own)
     others = page(path, "frontier", costs="imported")
+    bar = "request as reported by its source · boundary as reported"
+    assert bar in words(others)
+    assert "128 prompt" not in words(others) and "boundary facility" not in words(others)
+    billed = page(path, "frontier", costs="imported", cost="co2e_g", zone="FRA", boundary="wall")
+    assert "request as reported by its source · **zone FRA** · **boundary wall**" in words(billed)
+    assert "128 prompt" not in words(billed) and "billed from the joules" in words(billed)
     assert others.selectbox(key="costs").value == "imported" and not others.exception
     marks = json.loads(others.get("plotly_chart")[0].proto.spec)["data"][1]
     assert {symbol.split("-")[0] for symbol in marks["marker"]["symbol"]} == {"square"}
