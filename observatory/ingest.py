@@ -188,9 +188,7 @@ class Recorder:
         touched = {cell.configuration_key for cell in self.cells()} | self._left
         derived = derive(self._engine, touched)
         if derived.fits:
-            request = Workload.request(*answers.covered_request(self._engine))
-            chosen = scenario or Scenario()
-            store_estimates(self._engine, answers.estimate(self._engine, request, chosen), chosen)
+            keep_bills(self._engine, scenario)
         return derived
 
     def without_joules(self) -> list[tuple[str, str]]:
@@ -232,6 +230,19 @@ def store_factors(engine: Engine, table: FactorTable) -> int:
     ]  # fmt: skip
     with engine.begin() as connection:
         return writer.insert_new(connection, schema.factor, rows)
+
+
+def keep_bills(engine: Engine, scenario: Scenario | None = None) -> int:
+    """Keep the bills of one request that every fit covers, on every configuration.
+
+    Without a zone in `scenario` they are those of the example zones. Returns how many are new: 0
+    where nothing is fitted.
+    """
+    if not answers.fit_count(engine):
+        return 0
+    chosen = scenario or Scenario()
+    request = Workload.request(*answers.covered_request(engine))
+    return store_estimates(engine, answers.estimate(engine, request, chosen), chosen)
 
 
 def store_estimates(

@@ -39,9 +39,22 @@ def load_all(folders: Sequence[Path], db: str) -> dict[str, Any]:
         "sets": [one.name for one in loaded],
         "runs_new": sum(one.new_runs for one in loaded),
         "windows_new": sum(one.new_windows for one in loaded),
+        "bills_new": _bills(db) if loaded else 0,
         "reference_values_new": values,
         "scores_new": scores,
     }
+
+
+def _bills(db: str) -> int:
+    """Keep the bills that a run on this machine would have kept, so that `v_footprint` has rows."""
+    from observatory.ingest import keep_bills
+    from observatory.store.database import open_database
+
+    engine = open_database(db)
+    try:
+        return keep_bills(engine)
+    finally:
+        engine.dispose()
 
 
 def sentence(found: dict[str, Any]) -> str:

@@ -232,6 +232,8 @@ def test_the_commands(
         assert run(observatory, ["import", "published", "--db", "fresh.db"]) == 0
         out = capsys.readouterr().out
         assert said in out and out.count("\n") == 1
+    kept = answers.footprint_table(open_read_only("fresh.db"))  # v_footprint, as after a run
+    assert set(kept["zone"]) == {"SWE", "USA", "IND"} and "energy_wh" in set(kept["bill"])
     assert run(observatory, ["import", "published", ".", "--db", "fresh.db"]) == 2
     assert Path("fresh.db").exists()
 
