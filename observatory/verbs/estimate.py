@@ -137,8 +137,8 @@ def print_bills(found: Sequence[Billed], title: str = "Bills of that request") -
     for name, quantity in (("energy", "energy_wh"), ("carbon", "co2e_g"), ("water", "water_l"),
                            ("money", "cost_usd")):  # fmt: skip
         bills = [getattr(made, quantity) for _, _, made in billed]
-        columns.append(in_one_unit(name, quantity, [b.bounds for b in bills],
-                                   at_least=[b.lower_bound and b.value is not None for b in bills]))  # fmt: skip
+        at_least = [b.lower_bound and b.value is not None for b in bills]
+        columns.append(in_one_unit(name, quantity, [b.bounds for b in bills], at_least))
         notes |= {f"{quantity} is NULL: {b.reason}" for b in bills if b.value is None and b.reason}
     for e, _, made in billed:
         notes.add(f"boundary {made.boundary}, edition {made.edition}, carbon {made.kind}")
