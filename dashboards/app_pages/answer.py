@@ -149,7 +149,7 @@ def _bill(estimates: list[Estimate], rows: pd.DataFrame, name: str) -> None:
         st.caption("On this page: *Site and prices* in the sidebar.")
     if name not in rows or rows[name].isna().all():
         return
-    if rows.groupby("name")[name].nunique().max() == 1:
+    if rows.groupby("name")[name].nunique().max() == 1 and rows["zone"].nunique() > 1:
         rows = rows.drop_duplicates("name").assign(zone="every zone", zone_name="every zone")
     drawn = name
     if name == "energy_wh":  # one unit of energy on this page: joules, as the sentence has them

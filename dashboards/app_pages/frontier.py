@@ -11,6 +11,7 @@ from dashboards import theme
 from dashboards.database import Database, connect
 from dashboards.state import Choice, choose, current, say_scenario_again
 from observatory.errors import InputError
+from observatory.exports import frames
 from observatory.figures import tradeoff
 from observatory.tradeoffs import Limits
 from observatory.tradeoffs.frontier import Group, Point
@@ -79,7 +80,8 @@ def _measured(
             continue
         seen.add(group.points)
         rows = pd.DataFrame([asdict(point) for point in group.points])
-        rows["provenance"] = _provenance(rows, database.requests(choice.workload), cost)
+        requests = database.requests(choice.workload)
+        rows["provenance"] = frames.cost_provenance(rows, requests, cost)
         same = sum(other.points == group.points for other in found.groups)
         name = "every zone" if same > 1 and same == len(found.groups) else group.name
         title = "Measured here"
@@ -147,15 +149,6 @@ def _group(group: Group, rows: pd.DataFrame, where: str, cost: str, lane: str) -
             "Some scores are those of another checkpoint of the same architecture: what was "
             "timed is the shape; the table names whose score it is."
         )
-
-
-def _provenance(rows: pd.DataFrame, requests: pd.DataFrame, cost: str) -> list[str | None]:
-    """How the cost of each point was obtained: time is measured, the rest is as its joules."""
-    if cost == "runtime_s":
-        return ["measured"] * len(rows)
-    keys = zip(requests["model"], requests["configuration"], strict=True)
-    known = dict(zip(keys, requests["energy_provenance"], strict=True))
-    return [known.get(key) for key in zip(rows["model"], rows["configuration"], strict=True)]
 
 
 def _unit(cost: str) -> str:

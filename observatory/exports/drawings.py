@@ -15,9 +15,8 @@ from observatory.answers import Estimate
 from observatory.errors import InputError, UnknownNameError
 from observatory.exports import frames
 from observatory.figures import bills, hours, ladder, phases, routing, runtime, tradeoff
-from observatory.figures.naming import KEY_CHARACTERS, names
+from observatory.figures.naming import names
 from observatory.footprint import FactorTable, Footprint, Scenario
-from observatory.footprint.comparison import Change
 from observatory.footprint.hourly import HourlySeries
 from observatory.footprint.region_hours import region_hours
 from observatory.importers import items
@@ -182,11 +181,11 @@ def _ratios(engine: Engine, ask: Ask) -> go.Figure:
                          "the base first")  # fmt: skip
     base, *others = ask.keys
     scenario = _placed(ask.scenario)
-    changes: dict[str, Change] = {}
-    for key in others:
-        change = answers.compare(engine, ask.workload, scenario, base, key)
-        same = change.name_b in changes  # told apart by its key, where words are the same
-        changes[f"{change.name_b} · {key[:KEY_CHARACTERS]}" if same else change.name_b] = change
+    rows = answers.fits(engine, keys=list(ask.keys)).drop_duplicates("configuration_key")
+    called = dict(zip(rows["configuration_key"], names(rows), strict=True))
+    changes = {
+        called[key]: answers.compare(engine, ask.workload, scenario, base, key) for key in others
+    }
     return ladder.ratios(frames.ratio_rows(changes))
 
 
@@ -204,6 +203,11 @@ def _frontier(engine: Engine, ask: Ask) -> go.Figure:
         raise InputError(f"a figure shows one group, {len(groups)} would be here: give --group "
                          f"(or --zone), a part of one of: {several}")  # fmt: skip
     rows = pd.DataFrame([asdict(point) for point in groups[0].points])
+    if ask.imported:
+        rows["provenance"] = "imported"
+    else:
+        requests = answers.request_table(engine, ask.workload)
+        rows["provenance"] = frames.cost_provenance(rows, requests, ask.cost)
     quantity = ask.cost if ask.cost in UNITS else "co2e_g"
     return tradeoff.frontier(rows, quantity, ask.lane)
 

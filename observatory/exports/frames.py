@@ -96,3 +96,13 @@ def ratio_rows(changes: Mapping[str, Change]) -> pd.DataFrame:
         for name, change in changes.items() for s in change.statements
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=RATIOS)
+
+
+def cost_provenance(points: pd.DataFrame, requests: pd.DataFrame, cost: str) -> list[str | None]:
+    """How the cost of each point of an own frontier was obtained: time is measured, the rest is as
+    its joules. `requests`: as `answers.request_table` gives them."""
+    if cost == "runtime_s":
+        return ["measured"] * len(points)
+    keys = zip(requests["model"], requests["configuration"], strict=True)
+    known = dict(zip(keys, requests["energy_provenance"], strict=True))
+    return [known.get(key) for key in zip(points["model"], points["configuration"], strict=True)]

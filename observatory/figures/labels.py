@@ -11,6 +11,7 @@ CHARACTER_PX, LINE_PX, GAP_PX = 6.6, 15.0, 7.0
 #: apart
 PLOT_PX = (250.0, 360.0)
 FAR_PX = 1e4
+ALONG = tuple(i / 12 for i in range(12))  #: places on a line where it is looked at
 #: plotly's `textposition` -> the label's centre, in widths right of and heights above the point
 POSITIONS = {
     "top center": (0.0, 1.0), "bottom center": (0.0, -1.0), "top left": (-1.0, 1.0),
@@ -83,6 +84,55 @@ def beside(
 
     `y_span` is what the y axis shows; x spans the marks and their bars, on a log axis unless told.
     """
+    places, obstacles = _scene(marks, y_span, log_x)
+    return place([(m.text, x, y) for m, (x, y) in zip(marks, places, strict=True)], obstacles)
+
+
+def leaders(
+    marks: Sequence[Mark], y_span: tuple[float, float], wanted: int
+) -> list[tuple[float, float] | None]:
+    """Where the label of each mark stands, in pixels right of and above its point, on a log x axis.
+
+    It may stand away from the point, on a line that leads to it. The first `wanted` labels take the
+    place that covers least; the others are left out (None) where they would cover anything.
+    """
+    places, obstacles = _scene(marks, y_span, log_x=True)
+    made: list[tuple[float, float] | None] = []
+    texts: list[Box] = []
+    for i, (mark, (x, y)) in enumerate(zip(marks, places, strict=True)):
+        best, least = None, math.inf
+        for dx, dy in _offsets(CHARACTER_PX * len(mark.text) / 2) if mark.text else ():
+            half = CHARACTER_PX * len(mark.text) / 2
+            box = Box(x + dx - half, x + dx + half, y + dy - LINE_PX / 2, y + dy + LINE_PX / 2)
+            covered = sum(box.overlap(other) for other in (*obstacles, *texts))
+            line = [Box(x + dx * t, x + dx * t + 1, y + dy * t, y + dy * t + 1) for t in ALONG]
+            covered += FAR_PX * sum(bit.overlap(other) for bit in line for other in texts)
+            if covered < least:
+                best, least, taken = (dx, dy), covered, box
+        if best is not None and (least == 0 or i < wanted):
+            texts.append(taken)
+            made.append(best)
+        else:
+            made.append(None)
+    return made
+
+
+def _offsets(half: float) -> list[tuple[float, float]]:
+    """Centres of a label of this half width about its point, the nearest first."""
+    side = half + 2 * GAP_PX
+    near = [(0.0, 1.0), (0.0, -1.0), (side, 0.0), (-side, 0.0)]
+    found = [(dx, dy * (LINE_PX + GAP_PX / 2)) for dx, dy in near]
+    for far in (20, 34, 50, 68, 90, 120):
+        found += [(dx, sign * far) for dx in (0.0, -side, side, -side / 2, side / 2)
+                  for sign in (1.0, -1.0)]  # fmt: skip
+    return found
+
+
+def _scene(
+    marks: Sequence[Mark], y_span: tuple[float, float], log_x: bool
+) -> tuple[list[tuple[float, float]], list[Box]]:
+    """Where the marks are in pixels; and points, bars and the outside, which labels should not
+    cover."""
     scale: Callable[[float], float] = math.log if log_x else float
     xs = [
         scale(v) for m in marks for v in (m.x, *m.x_bar) if v is not None and (v > 0 or not log_x)
@@ -98,7 +148,9 @@ def beside(
 
     # what hangs over the sides of the plot would cover the ticks, or be cut
     obstacles = [Box(-FAR_PX, -6, -FAR_PX, FAR_PX),
-                 Box(PLOT_PX[0] + 6, FAR_PX, -FAR_PX, FAR_PX)]  # fmt: skip
+                 Box(PLOT_PX[0] + 6, FAR_PX, -FAR_PX, FAR_PX),
+                 Box(-FAR_PX, FAR_PX, -FAR_PX, 4), Box(-FAR_PX, FAR_PX, PLOT_PX[1], FAR_PX)
+                 ]  # fmt: skip
     for m in marks:
         x, y = px(m.x), py(m.y)
         obstacles.append(Box(x - 7, x + 7, y - 7, y + 7))
@@ -107,4 +159,4 @@ def beside(
         low, high = m.y_bar
         if low is not None and high is not None:
             obstacles.append(Box(x - 1, x + 1, py(low), py(high)))
-    return place([(m.text, px(m.x), py(m.y)) for m in marks], obstacles)
+    return [(px(m.x), py(m.y)) for m in marks], obstacles

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from observatory.figures import style
+from observatory.figures.naming import distinct
 from observatory.units import show, show_interval
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def boundary_ladder(rungs: pd.DataFrame) -> go.Figure:
     return style.finish(figure, 260)
 
 
+SEVERAL = len(style.PALETTE)  #: series of a figure that colours tell apart
 #: what the first part of an input's id means
 INPUTS = {
     "pue": "PUE", "wue": "WUE", "ewif": "water of electricity", "active_share": "utilisation",
@@ -64,26 +66,48 @@ def input_name(identity: str) -> str:
 
 
 def variance_shares(shares: pd.DataFrame) -> go.Figure:
-    """Which inputs the width of each bill comes from.
+    """Which inputs the width of each bill comes from, each in a colour of its own.
 
-    `shares`: `quantity`, `input`, `share` (0 to 1), largest first.
+    `shares`: `quantity`, `input`, `share` (0 to 1). Where there are more inputs than colours, those
+    that matter least in every bill stand together.
     """
     if shares.empty:
         return style.blank("No input of these bills is uncertain.")
     go = style.graph_objects()
     figure = go.Figure()
-    palette = style.colours(shares["input"])
-    for name, group in shares.groupby("input", sort=False):
-        words = input_name(str(name))
-        figure.add_bar(
-            y=list(group["quantity"]), x=[100 * v for v in group["share"]], orientation="h",
-            name=style.safe(style.shorten(words, 36)), marker={"color": palette[str(name)]},
-            hovertemplate="%{y}: %{x:.0f} %<extra>" + style.safe(words) + "</extra>",
-        )  # fmt: skip
+    most = (
+        shares.groupby("input", sort=False)["share"]
+        .max()
+        .sort_values(ascending=False, kind="stable")
+    )
+    own = list(most.index) if len(most) <= SEVERAL else list(most.index)[: SEVERAL - 1]
+    words = [input_name(str(name)) for name in own]
+    for name, told, legend, colour in zip(
+        own, words, distinct(words, 36), style.PALETTE[: len(own)], strict=True
+    ):
+        group = shares[shares["input"] == name]
+        figure.add_bar(**_share(group, legend, told, colour))
+    rest = shares[~shares["input"].isin(own)]
+    if not rest.empty:
+        few = rest.groupby("quantity", sort=False)["share"].sum().reset_index()
+        told = f"{rest['input'].nunique()} other inputs"
+        figure.add_bar(**_share(few, told, told, style.GREY))
     figure.update_layout(barmode="stack", bargap=0.4)
     figure.update_xaxes(**style.linear_axis("Share of the variance (%)"), range=[0, 100])
-    figure.update_yaxes(autorange="reversed")
+    figure.update_yaxes(
+        autorange="reversed", categoryorder="array",
+        categoryarray=list(dict.fromkeys(shares["quantity"])),
+    )  # fmt: skip
     return style.finish(figure, 140 + 44 * shares["quantity"].nunique())
+
+
+def _share(group: pd.DataFrame, legend: str, told: str, colour: str) -> dict[str, Any]:
+    """One input's part of each bill."""
+    return {
+        "y": list(group["quantity"]), "x": [100 * v for v in group["share"]], "orientation": "h",
+        "name": style.safe(legend), "marker": {"color": colour},
+        "hovertemplate": "%{y}: %{x:.0f} %<extra>" + style.safe(told) + "</extra>",
+    }  # fmt: skip
 
 
 def by_region(rows: pd.DataFrame, column: str, quantity: str) -> go.Figure:

@@ -19,6 +19,7 @@ PX_PER_IN = 96  #: CSS pixels; 72 points of a PDF
 #: widths in inches: one column of two, and a whole page
 WIDTHS = {"column": 3.4, "page": 7.0}
 FONT_PX = 10  #: 7.5 pt
+ROW_PX = 12  #: the least that a labelled row takes
 MARKER = 0.6  #: markers of a page over those of a screen
 LABEL_CHARACTERS = {"column": 26, "page": 48}
 INK, GRID = "#000000", "#E3E3E3"
@@ -37,17 +38,19 @@ def for_paper(figure: go.Figure, width: str = "column") -> go.Figure:
 
     made = go.Figure(figure)
     px = round(WIDTHS[width] * PX_PER_IN)
-    height = round(0.8 * (made.layout.height or 360))
+    rows = len(made.layout.yaxis.tickvals or ()) or len({v for t in made.data for v in _texts(t.y)})
+    most = max(round(1.25 * px), 70 + ROW_PX * rows)
+    series = style.named(made)
+    height = style.with_legend(min(round(0.8 * (made.layout.height or 360)), most), series)
     axis: dict[str, Any] = {
         "showline": True, "linecolor": INK, "linewidth": 0.75, "ticks": "outside", "ticklen": 3,
         "tickwidth": 0.75, "tickcolor": INK, "gridcolor": GRID, "gridwidth": 0.5,
         "title": {"standoff": 6, "font": {"size": FONT_PX}}, "tickfont": {"size": FONT_PX - 1},
     }  # fmt: skip
     made.update_layout(
-        template="none", width=px, height=min(height, round(1.25 * px)), paper_bgcolor="white",
+        template="none", width=px, height=height, paper_bgcolor="white",
         plot_bgcolor="white", font={"family": FONT, "size": FONT_PX, "color": INK},
-        margin={"l": 6, "r": 10, "t": 26 if _named(made) > 1 else 8, "b": 6},
-        showlegend=_named(made) > 1,
+        margin={"l": 6, "r": 10, "t": 26 if series > 1 else 8, "b": 6}, showlegend=series > 1,
     )  # fmt: skip
     made.update_layout(legend={"font": {"size": FONT_PX - 2}, "itemsizing": "trace",
                                "bgcolor": "rgba(255,255,255,0)"})  # fmt: skip
@@ -59,11 +62,6 @@ def for_paper(figure: go.Figure, width: str = "column") -> go.Figure:
         _shorter_ticks(made, letter, LABEL_CHARACTERS[width])
     made.update_annotations(font={"size": FONT_PX - 1})
     return made
-
-
-def _named(figure: go.Figure) -> int:
-    """How many traces stand in the legend."""
-    return sum(t.showlegend is not False and bool(t.name) for t in figure.data)
 
 
 def _slimmer(trace: Any) -> None:

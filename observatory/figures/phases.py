@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from observatory.figures import style
+from observatory.figures import labels, style
 from observatory.units import show, show_interval
 
 if TYPE_CHECKING:
@@ -24,10 +25,23 @@ def steps_of(row: pd.Series[Any]) -> float:
     return float(row["output_tokens"]) if row["phase"] == "decode" else 1.0
 
 
-def _labels(points: pd.DataFrame, several: bool) -> list[str]:
-    """`B=16` beside the last of these points, where points of `several` batches are drawn."""
-    last = f"B={points['batch'].iloc[-1]:.0f}" if several else ""
-    return [""] * (len(points) - 1) + [last]
+Ends = dict[tuple[object, ...], tuple[str, str]]  #: series -> label and place of its last point
+
+
+def _ends(
+    lasts: dict[tuple[object, ...], tuple[float, float]], log: bool, top: float = 0.0
+) -> Ends:
+    """`B=16` beside the last point of each series, whose key ends with its batch, clear of all the
+    others; nothing where all have one batch. `log`: both axes are, else y reaches from 0 to `top`.
+    """
+    if len({key[-1] for key in lasts}) < 2:
+        return dict.fromkeys(lasts, ("", "middle left"))
+    ys = [math.log(y) if log else y for _, y in lasts.values()]
+    left = 0.75 if log else 0.92  # the lines that come from there
+    marks = [labels.Mark(f"B={key[-1]:.0f}", x, y, (left * x, x))
+             for (key, (x, _)), y in zip(lasts.items(), ys, strict=True)]  # fmt: skip
+    span = (min(ys), max(ys)) if log else (0.0, max(*ys, top))
+    return dict(zip(lasts, labels.beside(marks, span, log), strict=True))
 
 
 def phase_time(rows: pd.DataFrame, phase: str) -> go.Figure:
@@ -44,18 +58,24 @@ def phase_time(rows: pd.DataFrame, phase: str) -> go.Figure:
     x_name, x_label, y_label = AXES[phase]
     figure = go.Figure()
     palette = style.colours(rows["name"])
-    several, seen = mine["batch"].nunique() > 1, set[str]()
-    for (name, _), group in mine.groupby(["name", "batch"], sort=False):
-        points = group.sort_values(x_name)
+    series = [(key, points.sort_values(x_name))
+              for key, points in mine.groupby(["name", "batch"], sort=False)]  # fmt: skip
+    tallest = mine["runtime_high_s"].fillna(mine["runtime_s"]) / mine.apply(steps_of, axis=1)
+    ends = _ends({key: (points[x_name].iloc[-1], points["runtime_s"].iloc[-1]
+                        / steps_of(points.iloc[-1])) for key, points in series},
+                 phase == "prefill", float(tallest.max()))  # fmt: skip
+    seen, largest = set[str](), float(mine[x_name].max())
+    for (name, batch), points in series:
+        label, place = ends[name, batch]
         share = points.apply(steps_of, axis=1)
         colour, shown = palette[str(name)], style.safe(name)
         mid = list(points["runtime_s"] / share)
         low = style.plain(points["runtime_low_s"] / share)
         high = style.plain(points["runtime_high_s"] / share)
         figure.add_scatter(
-            x=list(points[x_name]), y=mid, mode="markers+text" if several else "markers",
+            x=list(points[x_name]), y=mid, mode="markers+text" if label else "markers",
             name=shown, legendgroup=shown, showlegend=shown not in seen,
-            texttemplate=_labels(points, several), textposition="middle left",
+            texttemplate=_last(points, label), textposition=place, cliponaxis=False,
             marker={"color": colour, "size": 9,
                     "symbol": [style.symbol(p) for p in points["provenance"]]},
             error_y=style.error_bars(mid, low, high),
@@ -68,10 +88,11 @@ def phase_time(rows: pd.DataFrame, phase: str) -> go.Figure:
                                    ("roofline_s", "dot", "roofline")):  # fmt: skip
             line = style.plain(points[column] / share)
             if any(v is not None for v in line):
+                at = list(points[x_name])
+                if len(line) == 1:  # a level, wide enough to be told from its point
+                    at, line = _around(at[0], largest, phase), line * 3
                 figure.add_scatter(
-                    x=list(points[x_name]), y=line,
-                    mode="lines" if len(line) > 1 else "markers",  # a line of one point: a dash
-                    marker={"symbol": "line-ew-open", "color": colour, "size": 12},
+                    x=at, y=line, mode="lines",
                     name=f"{shown} {what}",
                     legendgroup=shown, showlegend=False,
                     line={"color": colour, "dash": dash, "width": 1.5},
@@ -89,6 +110,18 @@ def phase_time(rows: pd.DataFrame, phase: str) -> go.Figure:
     return style.finish(figure, 360)
 
 
+def _last(points: pd.DataFrame, label: str) -> list[str]:
+    return [""] * (len(points) - 1) + [label]
+
+
+def _around(x: float, largest: float, phase: str) -> list[float]:
+    """A stretch of the x axis, most of it left of one place, whose label stands on the other side.
+    The axis is logarithmic for prefill, else linear."""
+    if phase == "prefill":
+        return [0.75 * x, x, 1.04 * x]
+    return [max(0.0, x - 0.08 * largest), x, x + 0.01 * largest]
+
+
 def joules_per_token(rows: pd.DataFrame) -> go.Figure:
     """Joules of each token of each measured prefill and decode stretch, on a log axis.
 
@@ -104,18 +137,24 @@ def joules_per_token(rows: pd.DataFrame) -> go.Figure:
     go = style.graph_objects()
     figure = go.Figure()
     palette = style.colours(rows["name"])
-    several, seen = known["batch"].nunique() > 1, set[str]()
-    for (name, phase, _), group in known.groupby(["name", "phase", "batch"], sort=False):
-        size = group[AXES[str(phase)][0]]
+    known = known.assign(size=[row[AXES[row["phase"]][0]] for _, row in known.iterrows()])
+    series = [(key, group.sort_values("size"))
+              for key, group in known.groupby(["name", "phase", "batch"], sort=False)]  # fmt: skip
+    ends = _ends({key: (group["size"].iloc[-1], group["energy_per_token_j"].iloc[-1])
+                  for key, group in series}, log=True)  # fmt: skip
+    seen = set[str]()
+    for (name, phase, batch), group in series:
+        label, place = ends[name, phase, batch]
         mid = [float(v) for v in group["energy_per_token_j"]]
         scale = group["energy_per_token_j"] / group["energy_j"]
         low, high = (style.plain(group[c] * scale) for c in ("energy_low_j", "energy_high_j"))
         shown = style.safe(name)
         figure.add_scatter(
-            x=list(size), y=mid, mode="lines+markers+text" if several else "lines+markers",
+            x=list(group["size"]), y=mid,
+            mode="lines+markers+text" if label else "lines+markers",
             name=f"{shown} {phase}", showlegend=f"{shown} {phase}" not in seen,
-            legendgroup=f"{shown} {phase}", texttemplate=_labels(group, several),
-            textposition="middle left",
+            legendgroup=f"{shown} {phase}", texttemplate=_last(group, label),
+            textposition=place, cliponaxis=False,
             line={"color": palette[str(name)], "width": 1,
                   "dash": "solid" if phase == "decode" else "dash"},
             marker={"size": 9, "color": palette[str(name)],

@@ -31,6 +31,8 @@ SYMBOLS = {
 }
 LARGEST = 5000  #: points a chart, at most
 ROW_PX = 26
+LEGEND_LINE_PX = 20
+LEGEND_FREE = 3  #: series whose lines any figure has room for
 
 
 def graph_objects() -> Any:
@@ -151,9 +153,13 @@ def linear_axis(
 
 
 def finish(figure: go.Figure, height: int, title: str | None = None) -> go.Figure:
-    """Margins, legend above the plot and no background, so that page and paper both fit."""
+    """Margins, legend above the plot and no background, so that page and paper both fit.
+
+    A legend takes at most half of the figure and is cut beyond: the height leaves room for all of
+    it, one series a line as on a telephone.
+    """
     figure.update_layout(
-        height=height,
+        height=with_legend(height, named(figure)),
         margin={"l": 8, "r": 12, "t": 40 if title is None else 64, "b": 8},
         legend={
             "orientation": "h",
@@ -172,6 +178,17 @@ def finish(figure: go.Figure, height: int, title: str | None = None) -> go.Figur
     figure.update_xaxes(automargin=True, zeroline=False)
     figure.update_yaxes(automargin=True, zeroline=False)
     return figure
+
+
+def named(figure: go.Figure) -> int:
+    """How many series stand in the legend."""
+    return sum(t.showlegend is not False and bool(t.name) for t in figure.data)
+
+
+def with_legend(height: int, series: int) -> int:
+    """The height of a figure whose legend has this many series, of which a line holds one."""
+    more = LEGEND_LINE_PX * max(0, series - LEGEND_FREE)
+    return max(height + more, 2 * LEGEND_LINE_PX * (series + 1) if series > 1 else 0)
 
 
 def blank(sentence: str, height: int = 160) -> go.Figure:

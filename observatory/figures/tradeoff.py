@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from observatory.figures import labels, style
+from observatory.figures.naming import names
 from observatory.units import show_interval
 
 if TYPE_CHECKING:
@@ -14,14 +18,19 @@ if TYPE_CHECKING:
 
 #: chance to be on the frontier -> what is added to the shape: filled >= 0.95, half, hollow < 0.5
 FILLS = {"filled": "", "half": "-open-dot", "hollow": "-open"}
+NAME_CHARACTERS = 30
+FEW = 16  #: points that may each carry a name
 
 
 def frontier(points: pd.DataFrame, quantity: str, lane: str) -> go.Figure:
-    """Points of one group with the frontier as a step; only its points carry a label.
+    """Points of one group with the frontier as a step.
 
-    `points`: `model`, `cost`, `cost_low`, `cost_high`, `score`, `score_low`, `score_high`,
-    `on_frontier`, `p_on_frontier`, `marker`, and where it is known `provenance` of the cost, which
-    is the shape. `quantity` is the cost as `units` names it.
+    Points of the frontier carry a name; of the others those that have room for one, each where
+    there are few, else the cheapest of each model.
+
+    `points`: `model`, `configuration`, `cost`, `cost_low`, `cost_high`, `score`, `score_low`,
+    `score_high`, `on_frontier`, `p_on_frontier`, `marker`, and where it is known `provenance` of
+    the cost, which is the shape. `quantity` is the cost as `units` names it.
     """
     if points.empty:
         return style.blank("No model has both this cost and a score in this lane.")
@@ -37,24 +46,22 @@ def frontier(points: pd.DataFrame, quantity: str, lane: str) -> go.Figure:
     low, high = style.plain(rows["cost_low"]), style.plain(rows["cost_high"])
     provenance = rows["provenance"] if "provenance" in rows else ["measured"] * len(rows)
     score_low, score_high = style.plain(rows["score_low"]), style.plain(rows["score_high"])
-    texts = [str(m) if on else "" for m, on in zip(rows["model"], rows["on_frontier"], strict=True)]
-    named = labels.beside(
-        [labels.Mark(t, x, y, (a, b), (c, d)) for t, x, y, a, b, c, d in
-         zip(texts, cost, score, low, high, score_low, score_high, strict=True)], _span(rows),
-    )  # fmt: skip
+    called = names(rows.assign(configuration_key=rows["configuration"]))
+    for annotation in _names(rows, called):
+        figure.add_annotation(annotation)
     figure.add_scatter(
-        x=cost, y=score, mode="markers+text", showlegend=False,
+        x=cost, y=score, mode="markers", showlegend=False, cliponaxis=False,
         marker={"color": style.BLUE, "size": 12, "line": {"width": 2, "color": style.BLUE},
                 "symbol": [style.symbol(p) + FILLS[m]
                            for p, m in zip(provenance, rows["marker"], strict=True)]},
         error_x=style.error_bars(cost, low, high),
         error_y=style.error_bars(score, score_low, score_high),
-        text=[style.safe(text) for text, _ in named],
-        textposition=[position for _, position in named], cliponaxis=False,
-        customdata=[f"{style.safe(m)}: {show_interval(a, c, b, quantity)}, score {s:.3g}, "
+        customdata=[f"{style.safe(m)}, {style.safe(stack)}: "
+                    f"{show_interval(a, c, b, quantity)}, score {s:.3g}, "
                     f"on the frontier in {100 * p:.0f} % of draws"
-                    for m, a, c, b, s, p in zip(rows["model"], low, cost, high, score,
-                                                rows["p_on_frontier"], strict=True)],
+                    for m, stack, a, c, b, s, p in zip(
+                        rows["model"], rows["configuration"], low, cost, high, score,
+                        rows["p_on_frontier"], strict=True)],
         hovertemplate="%{customdata}<extra></extra>",
     )  # fmt: skip
     bounds = [v for v in (*low, *cost, *high) if v]
@@ -63,6 +70,44 @@ def frontier(points: pd.DataFrame, quantity: str, lane: str) -> go.Figure:
     label = f"{style.safe(style.shorten(benchmark, 50))} (score)"
     figure.update_yaxes(title={"text": label}, showgrid=True, range=_span(rows))
     return style.finish(figure, 460)
+
+
+def _names(rows: pd.DataFrame, called: Sequence[str]) -> list[dict[str, Any]]:
+    """Names beside points, or at the end of a line that leads to one; the frontier's come first."""
+    whole = rows.assign(called=called, text="", x=rows["cost"], y=rows["score"])
+    few = len(whole) <= FEW
+    best = whole[whole["on_frontier"]]
+    rest = whole[~whole["on_frontier"]]
+    others = rest if few else rest[~rest["model"].isin(best["model"])].drop_duplicates("model")
+    shown = pd.concat([best, others])
+    shown["text"] = [_short(str(m), str(c)) for m, c in zip(shown["model"], shown["called"],
+                                                           strict=True)]  # fmt: skip
+    drawn = pd.concat([shown, whole.drop(shown.index)])
+    bars = ["cost_low", "cost_high", "score_low", "score_high"]
+    marks = [
+        labels.Mark(text, x, y, (a, b), (c, d))
+        for text, x, y, a, b, c, d in zip(
+            drawn["text"], drawn["x"], drawn["y"], *(style.plain(drawn[n]) for n in bars),
+            strict=True,
+        )
+    ]  # fmt: skip
+    steps = list(zip(best["cost"], best["score"], strict=True))
+    for (x0, y0), (x1, y1) in pairwise(steps):  # the step's two lines
+        marks.append(labels.Mark("", x1, y0, (x0, x1), (y0, y1)))
+    found = labels.leaders(marks, _span(rows), wanted=len(best))
+    return [
+        {"x": math.log10(m.x), "y": m.y, "ax": at[0], "ay": -at[1], "text": style.safe(m.text),
+         "showarrow": True, "arrowhead": 0, "arrowwidth": 1, "arrowcolor": style.GREY,
+         "standoff": 7, "borderpad": 0}
+        for m, at in zip(marks, found, strict=True) if at is not None
+    ]  # fmt: skip
+
+
+def _short(model: str, called: str) -> str:
+    """The name of a point where it fits, else of its model, without its publisher."""
+    bare = model.rpartition("/")[2]
+    told = bare + called.removeprefix(model)
+    return told if len(told) <= NAME_CHARACTERS else style.shorten(bare, NAME_CHARACTERS)
 
 
 def _span(points: pd.DataFrame) -> tuple[float, float]:

@@ -63,7 +63,9 @@ def test_without_a_zone_three_named_examples_are_billed(page: Opener, filled: Pa
     app = page(filled)
     carbon = charts(app)["Carbon"]
     for trace in carbon["data"]:  # type: ignore[attr-defined]
-        assert trace["y"] == [zones()[zone].name for zone in EXAMPLE_ZONES]
+        named = [zones()[zone].name for zone in EXAMPLE_ZONES]
+        assert trace["customdata"] == named
+        assert [row.partition(" · ")[0] for row in trace["y"]] == named
     assert "three **examples**" in words(app)
     assert carbon["layout"]["xaxis"]["title"]["text"] == "Carbon (mgCO2e)"  # type: ignore[index]
 
@@ -141,3 +143,13 @@ def test_a_bad_value_in_the_address_falls_back(
     app = page(filled, **query)
     assert not app.exception and not app.error
     assert app.number_input(key="p").value == 128
+
+
+def test_one_chosen_zone_has_its_name(page: Opener, filled: Path) -> None:
+    """Only joules that are the same in several zones are of every zone."""
+    made = charts(page(filled, zone="FRA", tariff="0.2"))
+    for title in ("Energy", "Carbon", "Water", "Money"):
+        (head,) = made[title]["layout"]["annotations"]  # type: ignore[index]
+        assert head["text"] == "<b>France</b>"
+    (head,) = charts(page(filled))["Energy"]["layout"]["annotations"]  # type: ignore[index]
+    assert head["text"] == "<b>every zone</b>"

@@ -28,8 +28,10 @@ def test_points_are_those_of_the_command_line(page: Opener, filled: Path) -> Non
     (group,) = found.groups
     assert sorted(marks["x"]) == sorted(p.cost for p in group.points)
     assert sorted(marks["y"]) == sorted(p.score for p in group.points)
-    named = {text for text in marks["text"] if text}
-    assert named == {p.model for p in group.points if p.on_frontier}
+    named = [note["text"] for note in figure["layout"]["annotations"]]
+    assert named[0] == next(p.model for p in group.points if p.on_frontier)
+    assert set(named) <= {p.model for p in group.points} and len(named) == len(set(named))
+    assert all(any(p.configuration in said for p in group.points) for said in marks["customdata"])
     assert marks["error_x"]["visible"]  # no bare point
     assert all(s.startswith("triangle-up") for s in marks["marker"]["symbol"])  # estimated joules
     assert figure["layout"]["xaxis"]["title"]["text"] == "Carbon (µgCO2e)"

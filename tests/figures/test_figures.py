@@ -66,7 +66,12 @@ def test_a_missing_roofline_is_no_trace(rows: pd.DataFrame) -> None:
 def test_bills_carry_interval_unit_and_shape_of_provenance() -> None:
     made = spec(bills.bill(bill_rows(), "co2e_operational_g"))
     (trace,) = made["data"]
-    assert trace["y"] == ["France", "Poland"]
+    assert trace["y"] == ["France · m", "Poland · m"]
+    axis = made["layout"]["yaxis"]
+    assert axis["categoryarray"] == ["France", "France · m", "Poland", "Poland · m"]
+    assert (axis["tickvals"], axis["ticktext"]) == (trace["y"], ["m", "m"])
+    heads = {note["y"]: note["text"] for note in made["layout"]["annotations"]}
+    assert heads == {0: "<b>France</b>", 2: "<b>Poland</b>"}
     assert trace["marker"]["symbol"] == ["triangle-up"] * 2  # estimated
     assert trace["error_x"]["array"] == pytest.approx([0.008] * 2)
     assert trace["error_x"]["arrayminus"] == pytest.approx([0.001] * 2)
@@ -77,7 +82,7 @@ def test_a_missing_bill_is_not_drawn_as_zero() -> None:
     none = {"co2e_operational_g": None, "co2e_operational_g_low": None,
             "co2e_operational_g_high": None}  # fmt: skip
     (trace,) = spec(bills.bill(bill_rows(**none), "co2e_operational_g"))["data"]
-    assert trace["y"] == ["France"]
+    assert trace["y"] == ["France · m"]
     blank = spec(bills.bill(bill_rows().assign(**none), "co2e_operational_g"))
     assert not blank["data"] and "reason" in blank["layout"]["annotations"][0]["text"]
 
@@ -110,6 +115,51 @@ def test_inputs_of_the_variance_are_named_in_words() -> None:
         "water of electricity (USA)", "PUE (industry)", "sensor (AMD EPYC, estimated)",
         "repeatability",
     ]  # fmt: skip
+
+
+def test_every_input_of_the_variance_has_a_colour_of_its_own() -> None:
+    """The smallest of many stand together; a large one never shares a colour."""
+    rows = pd.DataFrame([
+        {"quantity": q, "input": f"input{i}", "share": share}
+        for q, shares in (("Energy", [0.3, 0.2, *[0.05] * 6]), ("Water", [0.01] * 8 + [0.9]))
+        for i, share in enumerate(shares)
+    ])  # fmt: skip
+    made = spec(ladder.variance_shares(rows))["data"]
+    colours = [trace["marker"]["color"] for trace in made]
+    assert len(made) == len(set(colours)) == len(style.PALETTE)
+    assert made[0]["name"] == "input8" and made[-1]["name"] == "2 other inputs"
+    drawn = {q: sum(x for t in made for y, x in zip(t["y"], t["x"], strict=True) if y == q)
+             for q in ("Energy", "Water")}  # fmt: skip
+    assert drawn == pytest.approx({"Energy": 80.0, "Water": 98.0})
+
+
+def test_batches_of_one_context_have_labels_apart_and_a_level_each(rows: pd.DataFrame) -> None:
+    one = rows[rows["phase"] == "decode"].head(1)
+    several = pd.concat([one.assign(batch=b, runtime_s=one["runtime_s"] * t)
+                         for b, t in ((1, 1.0), (16, 1.001), (64, 3.0))])  # fmt: skip
+    made = spec(phases.phase_time(several, "decode"))["data"]
+    points = [t for t in made if t["mode"] == "markers+text"]
+    assert {t["texttemplate"][-1] for t in points} == {"B=1", "B=16", "B=64"}
+    assert len({t["textposition"] for t in points[:2]}) == 2  # their points are the same
+    levels = [t for t in made if t["mode"] == "lines"]
+    assert len(levels) == 6 and all(t["x"][0] < t["x"][1] < t["x"][2] for t in levels)
+    assert all(len(set(t["y"])) == 1 for t in levels)
+
+
+def test_names_of_points_lead_to_them_and_cover_nothing() -> None:
+    marks = [labels.Mark("on-the-frontier", 10.0, 0.5, (5.0, 20.0))] + [
+        labels.Mark("off", 10.0 * 1.02**i, 0.49, (5.0, 30.0)) for i in range(40)
+    ]
+    found = labels.leaders(marks, (0.4, 0.6), wanted=1)
+    assert found[0] is not None and None in found[1:]  # no room for all of them
+    places, obstacles = labels._scene(marks, (0.4, 0.6), log_x=True)
+    boxes = [
+        labels.Box(x + at[0] - w, x + at[0] + w, y + at[1] - 7.5, y + at[1] + 7.5)
+        for m, (x, y), at in zip(marks, places, found, strict=True) if at is not None
+        for w in [labels.CHARACTER_PX * len(m.text) / 2]
+    ]  # fmt: skip
+    assert all(box.overlap(other) == 0 for box in boxes for other in obstacles)
+    assert all(a.overlap(b) == 0 for i, a in enumerate(boxes) for b in boxes[:i])
 
 
 def test_markup_in_a_name_is_text() -> None:
