@@ -11,6 +11,9 @@ CHARACTER_PX, LINE_PX, GAP_PX = 6.6, 15.0, 7.0
 #: apart
 PLOT_PX = (250.0, 360.0)
 FAR_PX = 1e4
+NEAR_PX = 36.0  #: from its point to a name that is not wanted at any price
+CROSSED = 50.0  #: how much worse it is to stand on the line of another label than on a point
+SLIGHT = 2.0 * LINE_PX + 10.0  #: what a label covers of a line that crosses it, in square pixels
 ALONG = tuple(i / 12 for i in range(12))  #: places on a line where it is looked at
 #: plotly's `textposition` -> the label's centre, in widths right of and heights above the point
 POSITIONS = {
@@ -94,38 +97,43 @@ def leaders(
     """Where the label of each mark stands, in pixels right of and above its point, on a log x axis.
 
     It may stand away from the point, on a line that leads to it. The first `wanted` labels take the
-    place that covers least; the others are left out (None) where they would cover anything.
+    place that covers least; the others are left out (None) where they would cover more than a line.
     """
     places, obstacles = _scene(marks, y_span, log_x=True)
     made: list[tuple[float, float] | None] = []
     texts: list[Box] = []
+    ways: list[Box] = []
     for i, (mark, (x, y)) in enumerate(zip(marks, places, strict=True)):
+        half = CHARACTER_PX * len(mark.text) / 2
         best, least = None, math.inf
-        for dx, dy in _offsets(CHARACTER_PX * len(mark.text) / 2) if mark.text else ():
-            half = CHARACTER_PX * len(mark.text) / 2
+        for dx, dy in _offsets(half, NEAR_PX if i >= wanted else FAR_PX) if mark.text else ():
             box = Box(x + dx - half, x + dx + half, y + dy - LINE_PX / 2, y + dy + LINE_PX / 2)
-            covered = sum(box.overlap(other) for other in (*obstacles, *texts))
-            line = [Box(x + dx * t, x + dx * t + 1, y + dy * t, y + dy * t + 1) for t in ALONG]
-            covered += FAR_PX * sum(bit.overlap(other) for bit in line for other in texts)
+            line = [Box(at - 1, at + 1, up - 1, up + 1)
+                    for at, up in ((x + dx * t, y + dy * t) for t in ALONG)]  # fmt: skip
+            covered = sum(box.overlap(other) for other in obstacles)
+            covered += FAR_PX * sum(bit.overlap(other) for bit in (box, *line) for other in texts)
+            covered += CROSSED * sum(box.overlap(bit) for bit in ways)
             if covered < least:
-                best, least, taken = (dx, dy), covered, box
-        if best is not None and (least == 0 or i < wanted):
+                best, least, taken, way = (dx, dy), covered, box, line
+        if best is not None and (least <= SLIGHT or i < wanted):
             texts.append(taken)
+            ways += way
             made.append(best)
         else:
             made.append(None)
     return made
 
 
-def _offsets(half: float) -> list[tuple[float, float]]:
-    """Centres of a label of this half width about its point, the nearest first."""
+def _offsets(half: float, most: float) -> list[tuple[float, float]]:
+    """Centres of a label of this half width about its point, at most `most` above or below it, the
+    nearest first."""
     side = half + 2 * GAP_PX
     near = [(0.0, 1.0), (0.0, -1.0), (side, 0.0), (-side, 0.0)]
     found = [(dx, dy * (LINE_PX + GAP_PX / 2)) for dx, dy in near]
     for far in (20, 34, 50, 68, 90, 120):
         found += [(dx, sign * far) for dx in (0.0, -side, side, -side / 2, side / 2)
                   for sign in (1.0, -1.0)]  # fmt: skip
-    return found
+    return [(dx, dy) for dx, dy in found if abs(dy) <= most]
 
 
 def _scene(

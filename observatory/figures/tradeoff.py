@@ -79,7 +79,7 @@ def _names(rows: pd.DataFrame, called: Sequence[str]) -> list[dict[str, Any]]:
     best = whole[whole["on_frontier"]]
     rest = whole[~whole["on_frontier"]]
     others = rest if few else rest[~rest["model"].isin(best["model"])].drop_duplicates("model")
-    shown = pd.concat([best, others])
+    shown = pd.concat([best.iloc[::-1], others])  # the best first: above them there is room
     shown["text"] = [_short(str(m), str(c)) for m, c in zip(shown["model"], shown["called"],
                                                            strict=True)]  # fmt: skip
     drawn = pd.concat([shown, whole.drop(shown.index)])
@@ -117,5 +117,5 @@ def _span(points: pd.DataFrame) -> tuple[float, float]:
     """
     known = [v for c in ("score", "score_low", "score_high") for v in style.plain(points[c])
              if v is not None]  # fmt: skip
-    room = 0.15 * (max(known) - min(known)) or 0.1 * abs(max(known)) or 0.1
+    room = 0.2 * (max(known) - min(known)) or 0.1 * abs(max(known)) or 0.1
     return min(known) - room, max(known) + room
