@@ -11,8 +11,8 @@ import streamlit as st
 
 from dashboards import ranges, state
 from dashboards.database import VARIABLE, Database, ObservatoryError, connect
-from dashboards.navigation import PAGES, WITHOUT_SCENARIO
-from dashboards.theme import nothing_yet, text
+from dashboards.navigation import PAGES, WITHOUT_DATABASE, WITHOUT_SCENARIO
+from dashboards.theme import nothing_yet, sentence, text
 
 
 def main() -> None:
@@ -26,12 +26,12 @@ def main() -> None:
         for i, (name, title, help_text) in enumerate(PAGES)
     ])  # fmt: skip
     try:
-        database = connect()
+        database = connect(needed=page.title not in WITHOUT_DATABASE)
     except ObservatoryError as error:
         st.title("Inference Observatory")
         st.markdown("What a language model costs to run, in time, energy, carbon, water and money, "
                     "and what it is worth, with the error bars shown.")  # fmt: skip
-        st.error(text(error), icon=":material/database_off:")
+        st.error(sentence(error), icon=":material/database_off:")
         nothing_yet(f"Another database is named by `observatory dashboard --db` or `{VARIABLE}`.")
         return
     with st.sidebar:
@@ -49,7 +49,7 @@ def _page(page: st.Page, database: Database) -> None:
             state.say_scenario(unused + choice.line(), told)
         page.run()
     except ObservatoryError as error:
-        st.error(text(error), icon=":material/error:")
+        st.error(sentence(error), icon=":material/error:")
 
 
 main()

@@ -169,8 +169,45 @@ class Database:
         return routing_use.uses(table, models, covers, measured=served, engine=_engine(self._url))
 
 
-def connect() -> Database:
-    """The database named by OBSERVATORY_DB. Raises DatabaseError, InputError."""
+class NoDatabase(Database):
+    """What a page that needs none is asked with where there is no database."""
+
+    def __init__(self) -> None:
+        """Nothing is opened."""
+
+    @property
+    def name(self) -> str:
+        return "no database"
+
+    def covered_request(self) -> tuple[int, int]:
+        return answers.DEFAULT_REQUEST
+
+    def requests(self, workload: Workload) -> pd.DataFrame:
+        return pd.DataFrame()
+
+    def served(self) -> dict[str, tuple[str, Measured]]:
+        return {}
+
+    def uses(
+        self, table: Tables, models: Sequence[str], covers: str, served: dict[str, Measured]
+    ) -> list[ModelUse]:
+        return routing_use.uses(table, models, covers)
+
+
+def connect(needed: bool = True) -> Database:
+    """The database named by OBSERVATORY_DB; where it is not `needed` and not there, NoDatabase.
+
+    Raises DatabaseError, InputError.
+    """
+    try:
+        return _connect()
+    except ObservatoryError:
+        if needed:
+            raise
+        return NoDatabase()
+
+
+def _connect() -> Database:
     url = os.environ.get(VARIABLE) or str(DEFAULT_DATABASE)
     path = parse_url(url)
     if path.get_backend_name() == "sqlite":

@@ -15,3 +15,5 @@ PAGES = (
 )
 #: pages that show what was measured or is known, whatever the scenario
 WITHOUT_SCENARIO = ("Phases", "Runs & quality", "Data & methods")
+#: pages that say something without a database
+WITHOUT_DATABASE = ("Routing",)

@@ -24,6 +24,7 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>$~:&\"'=^@])")
 #: what the browser would still make an icon, a colour or a link of after Markdown's escapes were
 #: read: `:material/home:`, `https://…`, `www.…`, an address with @
 _LINKED = re.compile(r"(?<=:)(?=[/A-Za-z_+-])|(?<=www)(?=\.)|(?=@)", re.IGNORECASE)
+_CODE = re.compile(r"`([\w .=/-]+)`")  #: names of commands, options and levels
 _JOINER = "\u2060"  #: of no width, and no break
 LARGEST_WHOLE = 2**53  #: up to here a float holds every whole number
 MOST_ROWS = 200  #: rows shown of a table; its files have all
@@ -57,7 +58,17 @@ SHARES = ("mfu", "mbu", "mape", "share", "roofline_ratio", "p_on_frontier", "p_l
 
 def text(value: object) -> str:
     """Imported text for a Markdown line: shown as it is, never read as markup, link or image."""
-    return _MARKDOWN.sub(r"\\\1", _LINKED.sub(_JOINER, " ".join(str(value).split())))
+    return _escaped(" ".join(str(value).split()))
+
+
+def sentence(value: object) -> str:
+    """A sentence of the program's own as `text`, but for the names in backticks, which are code."""
+    parts = _CODE.split(" ".join(str(value).split()))
+    return "".join(f"`{part}`" if i % 2 else _escaped(part) for i, part in enumerate(parts))
+
+
+def _escaped(part: str) -> str:
+    return _MARKDOWN.sub(r"\\\1", _LINKED.sub(_JOINER, part))
 
 
 def drawn(make: Callable[..., go.Figure], *arguments: Any) -> go.Figure:
@@ -233,10 +244,16 @@ def options_note(said: Iterable[str | None]) -> None:
 
 def nothing_yet(what: str) -> None:
     """Help in place of an empty page."""
-    st.info(f"{what} Measure this machine; the page then fills itself.", icon=":material/info:")
-    st.code("make benchmark        # or: run-benchmark", language="bash")
+    st.info(f"{what} Measure this machine, or load what was published; the page then fills itself.",
+            icon=":material/info:")  # fmt: skip
+    st.code(
+        "make benchmark        # or: run-benchmark\n"
+        "make dashboard        # loads the published sets that ship, and serves them\n"
+        "observatory import published DIR        # loads those of a folder",
+        language="bash",
+    )
     st.markdown(
-        "It takes about two minutes and needs no GPU, no model file and no account. "
+        "To measure takes about two minutes and needs no GPU, no model file and no account. "
         "`run-benchmark --dry-run` says what would be measured, `run-benchmark probe` which "
         "sensors this machine has."
     )

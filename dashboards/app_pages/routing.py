@@ -188,6 +188,15 @@ def _saved(low: float | None, value: float | None, high: float | None) -> str:
     return f"{middle} %" if high - low < EXACT else f"{middle} % [{ends[0]} – {ends[1]}]"
 
 
+def _unknown(measure: str, value: float | None) -> str | None:
+    """Why a measure of the router has no value."""
+    if value is not None:
+        return None
+    if measure.startswith("AIQ"):
+        return "the curve starts above the least cost, or all models cost the same"
+    return "the router never reaches this, or the two ends are equally good"
+
+
 def _measures(made: Lab) -> None:
     st.subheader("Measures of the router")
     if made.router is None:
@@ -202,6 +211,8 @@ def _measures(made: Lab) -> None:
                  ("AIQ of the router, over the range of cost", router.aiq.range),
                  ("AIQ of the router, over the largest cost", router.aiq.cmax)]  # fmt: skip
     frame = pd.DataFrame(rows, columns=["measure", "value"])
+    if frame["value"].isna().any():
+        frame["reason"] = [_unknown(measure, value) for measure, value in rows]
     theme.table(frame, "routing-measures", f"APGR, CPT and AIQ from {made.weak} to {made.strong}")
     st.caption(
         f"{made.unsolved_items} of {len(made.table.items)} items are solved by no model; the "
@@ -209,4 +220,4 @@ def _measures(made: Lab) -> None:
     )
 
 
-render(connect(), current())
+render(connect(needed=False), current())

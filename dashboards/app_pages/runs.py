@@ -55,7 +55,7 @@ def _findings(database: Database) -> None:
         st.markdown(
             f"{ICONS.get(str(row['severity']), '')} **{theme.text(row['rule'])}** "
             f"({row['severity']}, {row['n']} row{'s' if row['n'] != 1 else ''}): "
-            f"{theme.text(row['sentence'])} *{theme.text(row['remedy'])}*"
+            f"{theme.sentence(row['sentence'])} *{theme.text(row['remedy'])}*"
         )
     st.caption("*exclude* leaves a row out of the summaries, *avoid* does so where the same point "
                "has better rows, *warn* only shows it. No row is deleted.")  # fmt: skip

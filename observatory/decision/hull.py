@@ -98,9 +98,12 @@ def hull_of_points(points: Sequence[Point]) -> list[Point]:
 def area_under(corners: Sequence[Point], cost_from: float, cost_to: float) -> float:
     """Area under a piecewise linear curve between two costs, flat after its last corner.
 
-    Raises InputError where the curve starts after `cost_from`: there quality is not defined.
+    Raises InputError where the curve starts after `cost_from`: there quality is not defined. The
+    rounding of a sum of costs is no such start.
     """
-    if not corners or corners[0][0] > cost_from or cost_to < cost_from:
+    if not corners or cost_to < cost_from or not (
+        corners[0][0] <= cost_from or math.isclose(corners[0][0], cost_from, rel_tol=1e-9)
+    ):  # fmt: skip
         raise InputError(f"the curve does not cover costs from {cost_from} to {cost_to}")
     curve = [*corners, (max(cost_to, corners[-1][0]), corners[-1][1])]
     area = 0.0

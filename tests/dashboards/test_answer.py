@@ -153,3 +153,16 @@ def test_one_chosen_zone_has_its_name(page: Opener, filled: Path) -> None:
         assert head["text"] == "<b>France</b>"
     (head,) = charts(page(filled))["Energy"]["layout"]["annotations"]  # type: ignore[index]
     assert head["text"] == "<b>every zone</b>"
+
+
+def test_without_a_database_the_page_says_how_to_get_one_and_routing_works(
+    page: Opener, tmp_path: Path
+) -> None:
+    app = page(tmp_path / "none.db")
+    said = app.code[0].value
+    for command in ("make benchmark", "make dashboard", "observatory import published DIR"):
+        assert command in said
+    assert "run `run-benchmark` first" in app.error[0].value.replace("\\", "")
+    assert r"\`" not in app.error[0].value  # code, no literal backtick
+    app = page(tmp_path / "none.db", "routing")
+    assert not app.exception and not app.error and app.get("plotly_chart")

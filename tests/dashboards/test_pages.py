@@ -147,3 +147,13 @@ def test_whole_numbers_of_a_table_are_not_rounded(page: Opener, filled: Path) ->
     factors = next(t.value for t in page(filled, "methods").dataframe if "evidence" in t.value)
     years = set(pd.to_numeric(factors["year"]).dropna())
     assert {2023, 2026} <= years <= set(range(1990, 2030))
+
+
+def test_names_in_backticks_are_code_and_all_else_is_text() -> None:
+    from dashboards import theme
+
+    assert theme.sentence("asked for `quick`, met `default level`: *x*") == (
+        r"asked for `quick`, met `default level`\: \*x\*"
+    )
+    for hostile in ("`![x](http://a.example)`", "a ` b", "`<script>`"):
+        assert theme.sentence(hostile) == theme.text(hostile)

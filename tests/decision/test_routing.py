@@ -56,6 +56,14 @@ def test_cost_per_correct(example: dict[str, Any], table: routing.Items) -> None
     assert floored == [None, close(want["M"]), close(want["L"])]
 
 
+def test_a_curve_starts_where_its_costs_begin_but_for_rounding() -> None:
+    """A sum of costs in another order is larger by its rounding, and no reason to have no AIQ."""
+    corners = [(1.0 + 2e-16, 0.5), (2.0, 1.0)]
+    assert corners[0][0] > 1.0 and hull.aiq(corners, 1.0, 2.0) == pytest.approx(0.75)
+    with pytest.raises(InputError, match="does not cover"):
+        hull.aiq([(1.001, 0.5), (2.0, 1.0)], 1.0, 2.0)
+
+
 def test_aiq_in_all_forms(example: dict[str, Any], table: routing.Items) -> None:
     want, options = example["expected"], table.options()
     corners = [(o.cost, o.quality) for o in hull.concave_hull(options)]
