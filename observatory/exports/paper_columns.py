@@ -144,7 +144,7 @@ def marks(
     varying = tuple(n for n in names if n in frame and frame[n].astype(str).nunique() > 1)
     rows = [caption_facts(frame.iloc[[i]], varying) for i in range(len(frame))] if varying else []
     letters = dict(zip(dict.fromkeys(rows), ascii_lowercase, strict=False))
-    told = "configuration_key" in frame and frame["model"].nunique() == 1
+    told = {"model", "configuration_key"} <= set(frame) and frame["model"].nunique() == 1
     if not 2 <= len(set(rows)) <= MOST_MARKS or (told and _IN_WORDS.issuperset(varying)):
         return {}, [], ()
     return {letter: facts for facts, letter in letters.items()}, [letters[r] for r in rows], varying
@@ -162,7 +162,8 @@ def prepared(frame: pd.DataFrame) -> pd.DataFrame:
         made = made.assign(point=[point_label(row) for row in frame.to_dict("records")])
     if {"low", "mid", "high"} <= set(frame.columns):
         made = made.rename(columns={"low": "mid_low", "high": "mid_high"})
-    if "model" in made and ("configuration" in made or {"device", "dtype"} <= set(made.columns)):
+    stack = {"device", "dtype", "attention"} <= set(made.columns)
+    if "model" in made and (stack or "configuration" in made):
         made = made.assign(model=names(_stacks(made)))
     return made
 

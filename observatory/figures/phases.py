@@ -25,23 +25,34 @@ def steps_of(row: pd.Series[Any]) -> float:
     return float(row["output_tokens"]) if row["phase"] == "decode" else 1.0
 
 
+ROOM = 1.2  #: of the largest context, where labels stand
+HEIGHT_PX = 250.0  #: of the plots here, about
 Ends = dict[tuple[object, ...], tuple[str, str]]  #: series -> label and place of its last point
 
 
 def _ends(
-    lasts: dict[tuple[object, ...], tuple[float, float]], log: bool, top: float = 0.0
+    lasts: dict[tuple[object, ...], tuple[float, float]], drawn: list[float], log: bool
 ) -> Ends:
     """`B=16` beside the last point of each series, whose key ends with its batch, clear of all the
-    others; nothing where all have one batch. `log`: both axes are, else y reaches from 0 to `top`.
+    others; nothing where all have one batch.
+
+    `drawn`: all values on the y axis. `log`: both axes are logarithmic, else they begin at 0.
     """
     if len({key[-1] for key in lasts}) < 2:
         return dict.fromkeys(lasts, ("", "middle left"))
-    ys = [math.log(y) if log else y for _, y in lasts.values()]
-    left = 0.75 if log else 0.92  # the lines that come from there
-    marks = [labels.Mark(f"B={key[-1]:.0f}", x, y, (left * x, x))
-             for (key, (x, _)), y in zip(lasts.items(), ys, strict=True)]  # fmt: skip
-    span = (min(ys), max(ys)) if log else (0.0, max(*ys, top))
-    return dict(zip(lasts, labels.beside(marks, span, log), strict=True))
+    left, right = (0.75, 1.0) if log else (0.92, ROOM)  # where levels begin, and labels have room
+    largest = max(x for x, _ in lasts.values())
+    levels = (None, None) if log else (0.0, max(drawn))  # above and below: beside them is better
+    marks = [labels.Mark(f"B={key[-1]:.0f}", x, math.log(y) if log else y, (left * x, x), levels)
+             for key, (x, y) in lasts.items()]  # fmt: skip
+    marks.append(labels.Mark("", right * largest, marks[0].y))
+    if not log:  # levels cross what is left of a point
+        marks += [labels.Mark("", 0.96 * m.x, m.y, y_bar=levels) for m in marks[:-1]]
+        marks.append(labels.Mark("", 0.0, 0.0))  # where the axis begins
+    known = [math.log(v) if log else v for v in drawn if v > 0]
+    low, high = (min(known) if log else 0.0), max(known)
+    low, high = low, low + (high - low) * labels.PLOT_PX[1] / HEIGHT_PX
+    return dict(zip(lasts, labels.beside(marks, (low, high), log), strict=False))
 
 
 def phase_time(rows: pd.DataFrame, phase: str) -> go.Figure:
@@ -60,10 +71,12 @@ def phase_time(rows: pd.DataFrame, phase: str) -> go.Figure:
     palette = style.colours(rows["name"])
     series = [(key, points.sort_values(x_name))
               for key, points in mine.groupby(["name", "batch"], sort=False)]  # fmt: skip
-    tallest = mine["runtime_high_s"].fillna(mine["runtime_s"]) / mine.apply(steps_of, axis=1)
+    steps = mine.apply(steps_of, axis=1)
+    drawn = [v for c in ("runtime_s", "runtime_high_s", "roofline_s")
+             for v in (mine[c] / steps).dropna()]  # fmt: skip
     ends = _ends({key: (points[x_name].iloc[-1], points["runtime_s"].iloc[-1]
                         / steps_of(points.iloc[-1])) for key, points in series},
-                 phase == "prefill", float(tallest.max()))  # fmt: skip
+                 drawn, phase == "prefill")  # fmt: skip
     seen, largest = set[str](), float(mine[x_name].max())
     for (name, batch), points in series:
         label, place = ends[name, batch]
@@ -104,7 +117,7 @@ def phase_time(rows: pd.DataFrame, phase: str) -> go.Figure:
         figure.update_xaxes(**style.log_axis(x_label, style.plain(mine[x_name])))
         figure.update_yaxes(**style.log_axis(y_label, times))
     else:
-        figure.update_xaxes(**style.linear_axis(x_label))
+        figure.update_xaxes(**style.linear_axis(x_label), range=[0, ROOM * largest])
         times = [*(mine["runtime_s"] / mine["output_tokens"])]
         figure.update_yaxes(**style.linear_axis(y_label, values=times))
     return style.finish(figure, 360)
@@ -140,8 +153,9 @@ def joules_per_token(rows: pd.DataFrame) -> go.Figure:
     known = known.assign(size=[row[AXES[row["phase"]][0]] for _, row in known.iterrows()])
     series = [(key, group.sort_values("size"))
               for key, group in known.groupby(["name", "phase", "batch"], sort=False)]  # fmt: skip
+    drawn = list(known["energy_per_token_j"])
     ends = _ends({key: (group["size"].iloc[-1], group["energy_per_token_j"].iloc[-1])
-                  for key, group in series}, log=True)  # fmt: skip
+                  for key, group in series}, drawn, log=True)  # fmt: skip
     seen = set[str]()
     for (name, phase, batch), group in series:
         label, place = ends[name, phase, batch]

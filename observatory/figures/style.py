@@ -128,6 +128,7 @@ def _one_two_five(low: float, high: float) -> list[float]:
 
 def tick(value: float) -> str:
     """A number on an axis: `0.02`, `5`, `20,000`; the unit stands on the axis."""
+    value = float(f"{value:.6g}")  # 1000, though 1e-6 / 1e-9 is a little less
     return f"{value:,.0f}" if 1000 <= value < 1e9 else f"{value:.6g}"
 
 

@@ -251,6 +251,7 @@ def test_a_linear_axis_of_bars_starts_at_zero_and_has_a_few_round_ticks(largest:
 
 def test_ticks_are_plain_numbers() -> None:
     assert [style.tick(v) for v in (0.02, 1.0, 5e3, 2e6)] == ["0.02", "1", "5,000", "2,000,000"]
+    assert style.tick(999.9999999999999) == "1,000"  # as of a division by a prefix
 
 
 def test_labels_of_the_frontier_do_not_cover_one_another() -> None:
