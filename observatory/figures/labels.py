@@ -100,6 +100,7 @@ def leaders(
     place that covers least; the others are left out (None) where they would cover more than a line.
     """
     places, obstacles = _scene(marks, y_span, log_x=True)
+    obstacles += [Box(-FAR_PX, FAR_PX, -FAR_PX, 4), Box(-FAR_PX, FAR_PX, PLOT_PX[1], FAR_PX)]
     made: list[tuple[float, float] | None] = []
     texts: list[Box] = []
     ways: list[Box] = []
@@ -156,9 +157,7 @@ def _scene(
 
     # what hangs over the sides of the plot would cover the ticks, or be cut
     obstacles = [Box(-FAR_PX, -6, -FAR_PX, FAR_PX),
-                 Box(PLOT_PX[0] + 6, FAR_PX, -FAR_PX, FAR_PX),
-                 Box(-FAR_PX, FAR_PX, -FAR_PX, 4), Box(-FAR_PX, FAR_PX, PLOT_PX[1], FAR_PX)
-                 ]  # fmt: skip
+                 Box(PLOT_PX[0] + 6, FAR_PX, -FAR_PX, FAR_PX)]  # fmt: skip
     for m in marks:
         x, y = px(m.x), py(m.y)
         obstacles.append(Box(x - 7, x + 7, y - 7, y + 7))
