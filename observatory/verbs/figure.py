@@ -79,7 +79,7 @@ def command(
 
     \b
     observatory figure decode --out decode.pdf
-    observatory figure frontier --lane mmlu/acc --cost energy_j --width page --format svg
+    observatory figure frontier --lane mmlu/acc/5-shot --cost energy_j --width page --format svg
     observatory figure ratios --configuration BASE --configuration OTHER --zone FRA
 
     SVG, PDF and PNG need the extra `figures` and a Chrome or Chromium.

@@ -60,7 +60,8 @@ def command(
     """Carbon of one request by region and UTC hour of day; or of a job over its own hours.
 
     \b
-    observatory hours --it-energy-wh 0.3 --hourly-intensity FR_2024_hourly.csv --zone FRA
+    observatory hours --it-energy-wh 0.3 --hourly-intensity FR_2024_hourly.csv --zone FRA \\
+        --kind average-lifecycle
     observatory hours --it-energy-wh 9000 --hourly-intensity GBR=gb.csv --zone GBR \\
         --start 2025-07-01T14:00Z --hours 6
 
