@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pytest
-import rich.console
 
 from observatory.cli import observatory, run
 from observatory.verbs import tables
@@ -18,9 +17,7 @@ MODELS = ("Llama-3.2 1B", "OLMoE-1B-7B", "Qwen2.5-7B", "Pythia-410M", "SmolLM2-1
 
 def terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     """Print as on a terminal of this width."""
-    monkeypatch.setattr(rich.console.Console, "is_terminal", True)
-    monkeypatch.setenv("COLUMNS", str(width))
-    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr("observatory.verbs.tables.terminal_width", lambda: width)
 
 
 @pytest.mark.parametrize("width", [80, 100, 160])
@@ -60,6 +57,27 @@ def test_one_unit_a_column_stands_in_its_heading(capsys: Capture, published: Pat
         assert heading in out
     cells = [line for line in out.splitlines() if line.startswith(" ") and "FRA" in line]
     assert cells and not any(re.search(r"\d\]? ?(m|µ)?(Wh|g|L|\$)", line) for line in cells)
+
+
+@pytest.mark.parametrize("arguments", [
+    ("report", "--zone", "FRA"), ("show", "runs"), ("show", "fits"), ("estimate",),
+    ("compare", "OLMoE-1B-7B", "Qwen2.5-7B", "--zone", "FRA"),
+], ids=" ".join)  # fmt: skip
+def test_nothing_is_wider_than_a_terminal_of_80(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, published: Path, arguments: tuple[str, ...]
+) -> None:
+    terminal(monkeypatch, 80)
+    assert run(observatory, [*arguments, "--db", str(published)]) == 0
+    wide = [line for line in capsys.readouterr().out.splitlines() if len(line.rstrip()) > 80]
+    notes = [line for line in wide if line.startswith(" ")]
+    assert notes == [], "a table or a paragraph"
+
+
+def test_both_sides_of_a_comparison_have_one_unit(capsys: Capture, published: Path) -> None:
+    run(observatory, ["compare", "OLMoE-1B-7B", "Qwen2.5-7B", "--zone", "SWE",
+                      "--db", str(published)])  # fmt: skip
+    rows = re.findall(r"^ \w[\w, -]+?  +[\d.]+ (\S+) +[\d.]+ (\S+) ", capsys.readouterr().out, re.M)
+    assert len(rows) >= 5 and all(a == b for a, b in rows)
 
 
 def column(name: str, *cells: str) -> tables.Column:

@@ -11,7 +11,7 @@ import click
 from observatory.errors import InputError
 from observatory.units import show
 from observatory.verbs import numbers
-from observatory.verbs.tables import print_table
+from observatory.verbs.tables import paragraph, print_table
 
 if TYPE_CHECKING:
     from observatory.footprint import Bill, FactorTable, Footprint, Scenario
@@ -252,7 +252,5 @@ def _qualify(made: Sequence[Footprint]) -> list[str]:
 
 def print_lines(lines: Sequence[str]) -> None:
     """Notes below a table, each once, wrapped at the width of a table."""
-    import textwrap
-
     for line in dict.fromkeys(lines):
-        click.echo(textwrap.fill(line, 98, initial_indent="  ", subsequent_indent="    "))
+        click.echo(paragraph(line, 2))

@@ -10,10 +10,10 @@ import click
 
 from observatory.errors import InputError
 from observatory.records import Workload
-from observatory.units import show
+from observatory.units import largest, show
 from observatory.verbs import billing, options, side_by_side
 from observatory.verbs.chosen import key_of
-from observatory.verbs.tables import print_table
+from observatory.verbs.tables import paragraph, print_table
 
 if TYPE_CHECKING:
     from observatory.answers import Estimate
@@ -163,16 +163,16 @@ def change_json(change: Change, example: bool) -> dict[str, Any]:
 
 def print_change(change: Change, example: bool) -> None:
     """The sentence, the table of ratios, and where the two break even."""
-    import textwrap
-
     prefix = f"Example zone {change.a.zone}: " if example else ""
-    click.echo(textwrap.fill(prefix + change.sentence, 98))
+    click.echo(paragraph(prefix + change.sentence))
     rows = []
     for s in change.statements:
         quantity = s.quantity
         unit = billing.unit_of(quantity)
         c = s.comparison
-        rows.append([billing.NAMES[quantity], show(s.value_a, unit), show(s.value_b, unit),
+        like = largest((s.value_a, s.value_b))
+        rows.append([billing.NAMES[quantity], show(s.value_a, unit, like=like),
+                     show(s.value_b, unit, like=like),
                      f"{c.ratio_mid:.3f} [{c.ratio_low:.3f} – {c.ratio_high:.3f}]",
                      f"{c.p_less:.2f}", s.verdict])  # fmt: skip
     print_table("", ["", "#A", "#B", "#B / A, p5 – p95", "#P(B lower)", "verdict"], rows)

@@ -47,9 +47,9 @@ def print_report(report: RunReport, database: str) -> None:
 
     from observatory.headline import headline
     from observatory.verbs.estimate import print_estimates
-    from observatory.verbs.tables import WIDTH
+    from observatory.verbs.tables import WIDTH, terminal_width
 
-    console = Console(width=WIDTH)
+    console = Console(width=min(WIDTH, terminal_width()))
     if report.estimates:
         console.print(Text(headline(report.estimates), style="bold"))
         console.print()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import click
 from observatory.errors import InputError
 from observatory.units import UNITS, show
 from observatory.verbs import billing, numbers, options, routing_tables
-from observatory.verbs.tables import percent, print_table
+from observatory.verbs.tables import paragraph, percent, print_table
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -115,7 +114,7 @@ def command(
         found: dict[str, Any] = {cost: made.to_json() for cost, made in labs.items()}
         options.print_json(found | {"decided_by": decided, "bills": [b.to_json() for b in billed]})
         return
-    click.echo(textwrap.fill(sentence(billed[0]), 98))
+    click.echo(paragraph(sentence(billed[0])))
     for cost, made in labs.items():
         _print(cost, made)
     click.echo(f"Bills of the policies as decided by {decided}:")

@@ -25,7 +25,7 @@ class Column:
     @property
     def most(self) -> int:
         """Characters of the longest cell."""
-        return max(_length(text) for text in (self.name, *self.cells))
+        return max(1, *(_length(text) for text in (self.name, *self.cells)))
 
     @property
     def least(self) -> int:
@@ -52,7 +52,7 @@ def print_table(
         Column(name.removeprefix("#"), name.startswith("#"), tuple(row[i] for row in cells))
         for i, name in enumerate(columns)
     ]
-    terminal = Console().width if Console().is_terminal else WIDTH
+    terminal = terminal_width()
     width = min(WIDTH, terminal)
     if _width([column.least for column in made]) > width:
         width = terminal
@@ -61,6 +61,23 @@ def print_table(
         console.print(_drawn("" if i else title, part, width))
     for note in notes:
         console.print(Text(note, style="dim"))
+
+
+def terminal_width() -> int:
+    """Columns of the terminal, WIDTH where the output goes elsewhere."""
+    import shutil
+    import sys
+
+    return shutil.get_terminal_size((WIDTH, 24)).columns if sys.stdout.isatty() else WIDTH
+
+
+def paragraph(text: str, indent: int = 0) -> str:
+    """Prose wrapped at the width of a table; the lines after the first 2 further in than it."""
+    import textwrap
+
+    further = indent + 2 if indent else 0
+    return textwrap.fill(text, min(WIDTH, terminal_width()) - 2, initial_indent=" " * indent,
+                         subsequent_indent=" " * further)  # fmt: skip
 
 
 def in_parts(columns: Sequence[Column], width: int) -> list[list[Column]]:
