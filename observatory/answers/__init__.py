@@ -8,6 +8,7 @@ it could read; a page never reads `window` in bulk.
 from observatory.answers.bills import bill_in_detail, bills_by_zone, compare, estimate
 from observatory.answers.estimates import Estimate, estimate_frame
 from observatory.answers.fitted import (
+    DEFAULT_REQUEST,
     covered_request,
     fit_count,
     fits,
@@ -42,6 +43,7 @@ from observatory.answers.tables import (
 )
 
 __all__ = [
+    "DEFAULT_REQUEST",
     "ENERGY_FITS",
     "NO_ENERGY",
     "P90_OF_NORMAL",

@@ -27,6 +27,7 @@ LADDER = (
     (512, 64), (512, 32), (1024, 64), (1024, 32), (2048, 64), (2048, 32), (2048, 16), (4096, 64),
     (4096, 32), (8192, 32),
 )  # fmt: skip
+DEFAULT_REQUEST = LADDER[0]  #: of a store without fits
 #: why a fit that passes through its points, whatever they are, has no error to show
 SATURATED = "the fit has as many parameters as points, and no point was held out"
 RESIDUALS = ("mape", "p95_error", "max_error")
@@ -129,7 +130,7 @@ def covered_request(engine: Engine) -> tuple[int, int]:
     ).where(f.c.quantity == "runtime_s", f.c.recipe == DEFAULT_RECIPE)  # fmt: skip
     with engine.connect() as connection:
         n, shortest, longest, most, room, low, *covered = connection.execute(query).one()
-    prompt, output = LADDER[0]
+    prompt, output = DEFAULT_REQUEST
     if not n:
         return prompt, output
     if max(covered):
