@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-SECONDS, WINDOW_S, PROMISE = 22.0, 10.0, 0.01
+SECONDS, WINDOW_S, PROMISE = 42.0, 10.0, 0.01
 H100_COUNTER_US = "4300"
 
 
@@ -34,6 +34,7 @@ def measure(sensor_name: str, device_kind: str) -> dict[str, object]:
     except MissingSensorError as error:
         return {"missing": str(error)}
     meter.start()
+    meter.measure_tick()  # as each run does, once
     end = time.perf_counter() + SECONDS
     windows, errors = [], []
     while time.perf_counter() < end:

@@ -27,7 +27,7 @@ from runners.sensors.watch import CounterWatch
 #: Between edges counters take this share of a core at most, as long as they are read often enough
 #: for the gap rule (METHOD §3.5: 3 s).
 COUNTER_CPU_SHARE = 0.002
-MOST_COUNTER_PERIOD_S = 2.0
+MOST_COUNTER_PERIOD_S = 2.5
 NEIGHBOUR_PERIOD_S = 1.0
 HUNG_S = 5.0  #: a reading that takes longer never returns (a driver after an Xid)
 KEEP_S = 600.0  #: kept before the newest sample while no window is open

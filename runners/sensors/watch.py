@@ -16,7 +16,7 @@ from runners.sensors.steps import Seen, StepClock
 BURST_FROM_TICK_S = 0.01  #: faster counters need no watching: a sample is never staler than this
 POLL_S = 0.002  #: slept between two readings, at the least
 TICK_STEPS = 4  #: steps in a row that tell a tick
-JUST_NOW = 0.5  #: share of a tick since a step for which it need not be looked for again
+JUST_NOW = 0.7  #: share of a tick since a step for which it need not be looked for again
 NEAR_READINGS = 3  #: a step is seen closely between readings at most so many polls apart
 _NS = 1e-9
 
@@ -114,20 +114,22 @@ class CounterWatch:
         lies between two readings that are near: these. None where that did not come about."""
         poll_s = self._poll_s()
         deadline_ns = self._clock.now_ns() + int((seconds + poll_s) / _NS)
+        began_ns = self._clock.now_ns()
         first = before = self._read(parts)
         while first and before and self._clock.now_ns() < deadline_ns:
             self._clock.sleep(max(POLL_S, poll_s - self._reading_s()))
+            asked_ns = self._clock.now_ns()
             seen = self._read(Parts.COUNTERS)
             if seen is None or any(c not in seen.energy_j for c in self._counters):
                 return None
             stepped = all(seen.energy_j.get(c) != first.energy_j.get(c) for c in self._counters)
             if stepped and (seen.t_ns - before.t_ns) * _NS <= NEAR_READINGS * poll_s:
-                if self._steps is not None:
-                    self._steps.seen(Seen(before.t_ns, seen.t_ns))
+                if self._steps is not None:  # when in a reading the value is taken is not known
+                    self._steps.seen(Seen(began_ns, self._clock.now_ns()))
                 return before, seen
             if stepped:  # the step is not known closely: the next one will be
                 first = seen
-            before = seen
+            before, began_ns = seen, asked_ns
         return None
 
     def _still_holds(self) -> bool:
