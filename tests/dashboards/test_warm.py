@@ -28,7 +28,7 @@ def test_a_figure_is_drawn_again_only_for_other_numbers(
     st.cache_resource.clear()
     monkeypatch.setattr(bills, "bill", counted)
     app = page(filled, zone="FRA")
-    assert sorted(drawn) == ["co2e_operational_g", "energy_wh", "water_l"]  # no price: no money
+    assert sorted(drawn) == ["co2e_operational_g", "energy_j", "water_l"]  # no price: no money
     app.run()
     assert len(drawn) == 3
     app.number_input(key="o").set_value(7).run()

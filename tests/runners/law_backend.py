@@ -64,7 +64,7 @@ class LawBackend:
         return None
 
     def peak_memory_bytes(self, reset: bool = False) -> int | None:
-        return 1 << 20
+        return 1 << 30
 
     def close(self) -> None:
         pass

@@ -85,6 +85,7 @@ def test_a_refused_cell_stays_and_every_call_says_so(tmp_path: Path) -> None:
     assert query(tmp_path, "select count(*) from window") == windows
 
 
+@pytest.mark.slow
 def test_a_model_that_did_not_load_is_loaded_by_the_next_call(tmp_path: Path) -> None:
     code, told, _ = call(tmp_path, fail="load=crash")
     assert code == 1 and len(told["failed"]["1 SmolLM2-135M quick"]) == 5  # all but the first idle
@@ -113,6 +114,7 @@ def test_resume_tries_again_what_failed(tmp_path: Path) -> None:
     assert code == 2 and "none with cells to try again" in said
 
 
+@pytest.mark.slow
 def test_a_campaign_measured_elsewhere_is_measured_here(tmp_path: Path) -> None:
     assert call(tmp_path)[0] == 0
     with sqlite3.connect(tmp_path / "o.db") as connection:

@@ -163,6 +163,7 @@ def test_the_bar_does_not_either(monkeypatch: pytest.MonkeyPatch) -> None:
         progress.stop()
 
 
+@pytest.mark.slow
 def test_a_patient_run_counts_to_its_end(tmp_path: Path) -> None:
     code, _, err = call(tmp_path, *PLANNED, "--target-error", "0.05", "--processes", "2")
     assert code == 0, err

@@ -18,17 +18,17 @@ def test_joules_of_each_token_and_mean_power_by_phase(tmp_path: Path) -> None:
     rows = pd.read_sql_query(text("SELECT * FROM v_phase_energy"), engine)
     watts = synthetic.CPU_W + synthetic.DRAM_W
     assert sorted(rows["phase"].unique()) == ["decode", "prefill"]
-    assert rows["power_w"].to_numpy() == pytest.approx(watts)
+    assert rows["power_w"].to_numpy() == pytest.approx(watts)  # joules and times share the noise
     for row in rows.to_dict("records"):
         if row["phase"] == "prefill":
             prompt = int(row["prompt_tokens"])
             joules = watts * synthetic.runtime_s(prompt, 1) / prompt
-            assert row["energy_per_prompt_token_j"] == pytest.approx(joules)
+            assert row["energy_per_prompt_token_j"] == pytest.approx(joules, rel=1e-4)
             assert pd.isna(row["energy_per_output_token_j"])
         else:
             steps = synthetic.STEPS
             joules = watts * synthetic.decode_s(int(row["context_tokens"]), steps) / steps
-            assert row["energy_per_output_token_j"] == pytest.approx(joules)
+            assert row["energy_per_output_token_j"] == pytest.approx(joules, rel=1e-4)
             assert pd.isna(row["energy_per_prompt_token_j"])
 
 
