@@ -36,6 +36,10 @@ MOST_HEATING_S = 60.0
 #: Ticks of the energy counter in a window of the anchor, as in the quick profile (METHOD §3).
 ANCHOR_TICKS = 20
 
+#: So long a counter's steps are watched, so that its tick is known to 0.2 % and the steps at both
+#: edges of a window of 20 s can be foretold.
+TICK_WATCH_S = 5.0
+
 #: Below this share of the CPU time that its threads could have had, a neighbour was busy.
 LEAST_CPU_SHARE = 0.95
 
@@ -257,7 +261,7 @@ class Protocol:
             return anchor_window_s(self.profile, tick_s)
         return self.profile.window_target_s(tick_s)
 
-    def measure_tick(self, process: Measured, point: Point, seconds: float = 2.0) -> None:
+    def measure_tick(self, process: Measured, point: Point, seconds: float = TICK_WATCH_S) -> None:
         """Let the meter measure its tick while the device is busy with `point`."""
         prepared = process.prepare(point, self.profile.warm_up)
         iterations = iterations_for(seconds + 0.5, prepared.pass_s)

@@ -19,7 +19,7 @@ LEAST_ERROR_REL = 2e-5  #: crystals differ by this much; no span makes a pace su
 #: Two standard deviations of the distance of two steps, each somewhere in an interval:
 #: 2 * sqrt(2 / 12), over the sum of both lengths.
 _TWO_SIGMA = 0.41
-_KNOWN = 0.3  #: share of a tick within which the next step must be foretold
+_KNOWN = 0.6  #: share of a tick within which the next step must be foretold
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class StepClock:
         high = self._last.by_ns + round((ticks * self.tick_s + drift_s) / NS)
         narrowed = Seen(max(step.after_ns, low), min(step.by_ns, high))
         misled = narrowed.by_ns < narrowed.after_ns
-        if misled or ticks < 1 or drift_s + step.width_s > self.tick_s / 2:
+        if misled or ticks < 1 or drift_s > self.tick_s / 2:
             if misled:  # the pace was wrong: it is as unsure as at first
                 self.tick_s, self.error_rel = self._fresh
             self._first, self._last, self._ticks = step, step, 0
