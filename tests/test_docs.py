@@ -143,6 +143,7 @@ def place(
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("page", "arguments"), typed(), ids=[f"{page} {' '.join(a)[:60]}" for page, a in typed()]
 )

@@ -74,6 +74,7 @@ def test_a_killed_cell_is_named_and_tried_again_until_it_has_a_result(tmp_path: 
     assert code == 0 and told["parts"] == {} and "done before" in said
 
 
+@pytest.mark.slow
 def test_a_refused_cell_stays_and_every_call_says_so(tmp_path: Path) -> None:
     code, told, _ = call(tmp_path, fail="prefill 64=refuse")
     assert code == 1 and told["parts"]
@@ -99,6 +100,7 @@ def test_a_model_that_did_not_load_is_loaded_by_the_next_call(tmp_path: Path) ->
     assert summaries == [("law",)], "nothing derived is left under what never came up"
 
 
+@pytest.mark.slow
 def test_resume_tries_again_what_failed(tmp_path: Path) -> None:
     code, _, said = call(
         tmp_path, "--plan", "small.yaml", "--db", "o.db", "--json", fail="prefill 64=oom"

@@ -161,7 +161,9 @@ def kill_midway(folder: Path, how: signal.Signals, after: int = 6) -> subprocess
     return process
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM]
+)
 def test_a_run_ended_midway_is_resumed_with_every_cell_exactly_once(
     plan: Path, how: signal.Signals
 ) -> None:
@@ -326,6 +328,7 @@ def test_what_the_first_process_chose_is_repeated_by_the_second(tmp_path: Path) 
     assert query(path, "select status, count(*) from cell group by 1")[0][0] == "ok"
 
 
+@pytest.mark.slow
 def test_a_choice_killed_midway_is_taken_up_where_it_stopped(tmp_path: Path) -> None:
     path = tmp_path / "o.db"
     process = start(tmp_path, *PLANNED, "--budget", "6", "--processes", "1")
