@@ -316,7 +316,7 @@ class Protocol:
         (no `process`) whatever uses the device is somebody else's."""
         own = () if process is None else (process.pid,)
         foreign = self.meter.foreign_processes(own)
-        self.meter.mark()
+        self.meter.mark(opening=True)
         start_ns = time.perf_counter_ns()
         time.sleep(self.profile.idle_s)
         end_ns = time.perf_counter_ns()
@@ -338,7 +338,7 @@ class Protocol:
 
     def _window(self, process: Measured, prepared: Prepared, iterations: int) -> Window:
         foreign = self.meter.foreign_processes((process.pid,))
-        self.meter.mark()
+        self.meter.mark(opening=True)
         timed = process.window(iterations)
         self.meter.mark()
         reading = self.meter.reading(timed.start_ns, timed.end_ns)

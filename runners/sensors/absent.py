@@ -18,7 +18,7 @@ class AbsentMeter:
     def start(self) -> None:
         """Nothing to start."""
 
-    def mark(self) -> None:
+    def mark(self, opening: bool = False) -> None:
         """Nothing to sample."""
 
     def reading(self, start_ns: int, end_ns: int) -> Reading:

@@ -15,6 +15,7 @@ from enum import Flag, auto
 from typing import Protocol
 
 from observatory.records import Energy
+from runners.sensors.steps import Seen
 
 #: An accelerator as the user names it: its CUDA ordinal (0 is the first one that
 #: CUDA_VISIBLE_DEVICES shows) or its UUID, in full or as a unique prefix.
@@ -57,7 +58,8 @@ class Sample:
     `dram:0`); the word before the colon says which part of the machine it is.
 
     `energy_j` holds cumulative counters (already unwrapped), `power_w` instant power. A component
-    that could not be read is absent, and `errors` says why (`code: sentence`).
+    that could not be read is absent, and `errors` says why (`code: sentence`). `stepped` says when
+    a counter stepped to the value shown, where its pace is known: it is the energy up to then.
     """
 
     t_ns: int
@@ -69,6 +71,7 @@ class Sample:
     throttle: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     memory_bytes: Mapping[str, int] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
+    stepped: Mapping[str, Seen] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +142,10 @@ class Meter(Protocol):
     def start(self) -> None:
         """Start sampling."""
 
-    def mark(self) -> None:
-        """Take a sample right now: called just before and just after a window. Where the counter
-        ticks slowly it also waits for the next tick (two ticks at most), so that the window's edge
-        lies beside a change of the counter."""
+    def mark(self, opening: bool = False) -> None:
+        """Take a sample: called just before a window (`opening`) and just after it. Where the
+        counter ticks slowly it also waits for the next tick (a few ticks at most), so that the
+        window begins beside a change of the counter, and the one after its end is known."""
 
     def reading(self, start_ns: int, end_ns: int) -> Reading:
         """Joules and telemetry between two timestamps of `time.perf_counter_ns`."""

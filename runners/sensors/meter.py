@@ -62,6 +62,7 @@ class SampledMeter:
         self._cpu_s = self._loop_cpu_s = 0.0  # of the callers' threads, of the sampler's own
         self._counter_reads, self._counter_cpu_s = 0, 0.0
         self._counted_ns: int | None = None  # when the counters were read last
+        self._neighbours_ns = 0  # when neighbours are due
         self._started_ns = self._stopped_ns = 0
         self._watch = CounterWatch(self.sample, lambda: self.counter_s, self._clock, facts)
 
@@ -74,11 +75,12 @@ class SampledMeter:
             self._thread = threading.Thread(target=self._loop, name="energy-sampler", daemon=True)
             self._thread.start()
 
-    def mark(self) -> None:
-        """A sample now, and, where the counter ticks slowly, one change of it seen closely."""
+    def mark(self, opening: bool = False) -> None:
+        """A sample now, and, where the counter ticks slowly, one change of it seen closely.
+        `opening` says that a window follows."""
         with self._costing():
             self._marks.append(self._clock.now_ns())
-            self._watch.look()
+            self._watch.look(opening)
 
     def sample(self, parts: Parts = Parts.ALL) -> Sample | None:
         """Read the sensor once, now. None where it failed; the failure is kept."""
@@ -86,13 +88,15 @@ class SampledMeter:
             self._hung()
             return None
         try:
-            began = time.thread_time()
+            began, began_ns = time.thread_time(), self._clock.now_ns()
             sample = self._sensor.read(parts)
             if parts == Parts.COUNTERS:
                 self._counter_reads += 1
                 self._counter_cpu_s += time.thread_time() - began
             if Parts.COUNTERS in parts:
                 self._counted_ns = sample.t_ns
+                stepped = self._watch.stepped(sample, began_ns, self._clock.now_ns())
+                sample = replace(sample, stepped=stepped) if stepped else sample
             with self._keeping:
                 self._samples.append(sample)
                 self._forget(sample.t_ns)
@@ -197,15 +201,10 @@ class SampledMeter:
 
     def _loop(self) -> None:
         period_ns = int(self._facts.period_s / _NS)
-        due = looked = self._clock.now_ns()
+        due = self._clock.now_ns()
         while not self._stop.is_set():
-            now = self._clock.now_ns()
-            parts = Parts.STATE | Parts.COUNTERS if self._counting_is_due(now) else Parts.STATE
-            if now >= looked:
-                parts |= Parts.NEIGHBOURS
-                looked = due + int((NEIGHBOUR_PERIOD_S - self._facts.period_s / 2) / _NS)
             try:
-                self.sample(parts)
+                self.sample(self.due_parts())
             except Exception as error:  # noqa: BLE001 - a thread's edge: a bug becomes a reason
                 sentence = f"the sampler stopped: {type(error).__name__}: {error}"
                 self._errors.append(
@@ -217,13 +216,17 @@ class SampledMeter:
             due = max(due + period_ns, self._clock.now_ns())
             self._stop.wait((due - self._clock.now_ns()) * _NS)
 
-    def _counting_is_due(self, now_ns: int) -> bool:
-        """Whether the counters were last read, by anybody, a period ago (less half a sample's)."""
-        if self._counted_ns is None:
-            return True
-        return (now_ns - self._counted_ns) * _NS >= (
-            self.counter_period_s - self._facts.period_s / 2
-        )
+    def due_parts(self) -> Parts:
+        """What the sampler reads now: the state each time, the counters a period after anybody read
+        them last, and the neighbours once a second (each less half a sample's time)."""
+        now_ns, half_s = self._clock.now_ns(), self._facts.period_s / 2
+        parts, counted_ns = Parts.STATE, self._counted_ns
+        if counted_ns is None or (now_ns - counted_ns) * _NS >= self.counter_period_s - half_s:
+            parts |= Parts.COUNTERS
+        if now_ns >= self._neighbours_ns:
+            self._neighbours_ns = now_ns + int((NEIGHBOUR_PERIOD_S - half_s) / _NS)
+            parts |= Parts.NEIGHBOURS
+        return parts
 
     def _await(self, end_ns: int) -> None:
         wait_s = 3 * max(self._facts.tick_s or 0.0, self._facts.period_s)

@@ -34,6 +34,10 @@ class NvmlGpu:
         self.nvml, self.index, self.component = nvml, index, f"gpu:{index}"
         self.handle = call(nvml, "nvmlDeviceGetHandleByIndex", index, what=self.component)
         self._unsupported: set[str] = set()
+        self._reason_bits = [
+            (name, int(getattr(nvml, f"nvmlClocksEventReason{end}")))
+            for name, end in _REASONS.items()
+        ]
         self.uuid = str(self._ask("nvmlDeviceGetUUID"))
         self.name = str(self._ask("nvmlDeviceGetName"))
         self.has_counter = False
@@ -164,7 +168,4 @@ class NvmlGpu:
         mask = self._maybe("nvmlDeviceGetCurrentClocksEventReasons")
         if mask is None:  # the same call's name before driver 535
             mask = self._maybe("nvmlDeviceGetCurrentClocksThrottleReasons")
-        if mask is None:
-            return None
-        bits = {n: getattr(self.nvml, f"nvmlClocksEventReason{s}") for n, s in _REASONS.items()}
-        return tuple(name for name, bit in bits.items() if mask & bit)
+        return None if mask is None else tuple(n for n, bit in self._reason_bits if mask & bit)

@@ -16,11 +16,19 @@ from itertools import pairwise
 from statistics import median
 
 from runners.sensors.integrate import MAX_GAP_S, NS, Joules, covering, gap_in, invalid
+from runners.sensors.steps import Seen
 
-#: A change seen within this share of a tick counts as resolved, and its neighbours are placed a
-#: whole number of ticks from it.
-_RESOLVED = 0.1
+_RESOLVED = 0.1  #: a change known to this share of a tick stays where it was seen
+_PLACING = 0.2  #: one known to this share of a tick places others a whole number of ticks from it
+_NEAR_TICKS = 4  #: so far from such a change a tick that is known to 2 % places another
+_LEAST_APART = 0.97  #: two steps are so many ticks apart at least (tick and steps are not exact)
+_INSIDE = 0.95  #: share of a stretch that lies in the window where its power is the window's
+_HELD_TICKS = 2.5  #: for so long the power inside is held up to an edge
 _LEAST_SHARE = 0.2  #: least share of an edge's stretch from which power beyond it is inferred
+
+
+#: (after, by, energy): between two times, in s, a counter stepped to a value in J.
+_Bound = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +48,13 @@ def counter_difference(
     *,
     tick_s: float | None = None,
     max_gap_s: float = MAX_GAP_S,
+    stepped: Sequence[Seen | None] = (),
 ) -> Joules:
     """Energy of a window from samples of a cumulative counter that moves in steps.
 
     `tick_s` is the time between two steps; None says that the value is made at reading, so that
-    every sample is exact at its own time. Reason codes: `edge_not_covered`, `sample_gap`,
+    every sample is exact at its own time. `stepped` holds the step whose value each sample shows,
+    where the pace of the counter tells it. Reason codes: `edge_not_covered`, `sample_gap`,
     `counter_non_monotone`, `fewer_than_two_ticks`, `counter_stuck`, `bad_sample`.
 
     The bound is METHOD's tau*|dP|, with |dP| the range of power around the edge, or, where the
@@ -80,32 +90,53 @@ def counter_difference(
             f"a window of {duration:.3g} s is shorter than two ticks of {tick_s:.3g} s",
             count,
         )
-    changes = counter_changes(
-        [(t - start_ns) * NS for t in times_ns[low : high + 1]], values, tick_s
-    )
+    known = [
+        None if step is None else ((step.after_ns - start_ns) * NS, (step.by_ns - start_ns) * NS)
+        for step in stepped[low : high + 1]
+    ]
+    relative_s = [(t - start_ns) * NS for t in times_ns[low : high + 1]]
+    changes = counter_changes(relative_s, values, tick_s, known)
     return _between(changes, duration, tick_s, count)
 
 
 def counter_changes(
-    times_s: Sequence[float], energy_j: Sequence[float], tick_s: float | None
+    times_s: Sequence[float],
+    energy_j: Sequence[float],
+    tick_s: float | None,
+    stepped_s: Sequence[tuple[float, float] | None] = (),
 ) -> list[Change]:
     """Steps of a counter from its samples, each placed in the middle of where it can have been.
 
-    A new value seen at t_i appeared after the sample before it, and at most one tick before t_i.
-    With `tick_s` None every sample is a step of its own. A step that was seen within a tenth of a
-    tick places its unresolved neighbours a whole number of ticks away, where that agrees with what
-    was seen of them.
+    A new value seen at t_i appeared after the sample before it, and at most one tick before t_i,
+    unless `stepped_s` says between which times. With `tick_s` None every sample is a step of its
+    own. Steps are a tick apart, and one that is closely known places the neighbours that are not a
+    whole number of ticks away, where that agrees with what was seen of them.
     """
     if tick_s is None:
         return [Change(t, e, 0.0) for t, e in zip(times_s, energy_j, strict=True)]
-    bounds: list[tuple[float, float, float]] = []
-    for i, (t, e) in enumerate(zip(times_s, energy_j, strict=True)):
-        if i == 0:
-            bounds.append((t - tick_s, t, e))
-        elif e > energy_j[i - 1]:
-            bounds.append((max(times_s[i - 1], t - tick_s), t, e))
+    bounds: list[_Bound] = []
+    told = stepped_s or [None] * len(times_s)
+    for i, (t, e, known) in enumerate(zip(times_s, energy_j, told, strict=True)):
+        if i == 0 or e > energy_j[i - 1]:
+            low = t - tick_s if i == 0 else max(times_s[i - 1], t - tick_s)
+            bounds.append((*(known or (low, t)), e))
+        elif known and known[1] - known[0] < bounds[-1][1] - bounds[-1][0]:
+            bounds[-1] = (*known, e)
+    bounds = _apart(bounds, _LEAST_APART * tick_s)
     changes = [Change((a + b) / 2, e, (b - a) / 2) for a, b, e in bounds]
     return [_refined(changes, bounds, i, tick_s) for i in range(len(changes))]
+
+
+def _apart(bounds: list[_Bound], apart_s: float) -> list[_Bound]:
+    """The bounds narrowed by what the neighbours' say, for two steps are a tick apart at least."""
+    found = list(bounds)
+    for i in reversed(range(len(found) - 1)):
+        low, high, energy_j = found[i]
+        found[i] = (low, max(low, min(high, found[i + 1][1] - apart_s)), energy_j)
+    for i in range(1, len(found)):
+        low, high, energy_j = found[i]
+        found[i] = (min(high, max(low, found[i - 1][0] + apart_s)), high, energy_j)
+    return found
 
 
 def median_tick(times_s: Sequence[float], energy_j: Sequence[float]) -> float | None:
@@ -154,19 +185,17 @@ def _first_decrease(values: Sequence[float]) -> int | None:
     return next((i for i in range(1, len(values)) if values[i] < values[i - 1]), None)
 
 
-def _refined(
-    changes: list[Change], bounds: list[tuple[float, float, float]], i: int, tick_s: float
-) -> Change:
+def _refined(changes: list[Change], bounds: list[_Bound], i: int, tick_s: float) -> Change:
     here = changes[i]
     if here.uncertainty_s <= _RESOLVED * tick_s:
         return here
     low, high, _ = bounds[i]
-    for j in (i + 1, i - 1):
-        if not 0 <= j < len(changes) or changes[j].uncertainty_s > _RESOLVED * tick_s:
+    for j in (i + 1, i - 1, i + 2, i - 2):
+        if not 0 <= j < len(changes) or changes[j].uncertainty_s > _PLACING * tick_s:
             continue
         ticks = round((changes[j].t_s - here.t_s) / tick_s)
         placed = changes[j].t_s - ticks * tick_s
-        if 1 <= abs(ticks) <= 2 and low <= placed <= high:
+        if 1 <= abs(ticks) <= _NEAR_TICKS and low <= placed <= high:
             unsure = changes[j].uncertainty_s + _RESOLVED * tick_s
             return Change(placed, here.energy_j, min(here.uncertainty_s, unsure))
     return here
@@ -188,58 +217,113 @@ def _between(changes: list[Change], duration: float, tick_s: float | None, sampl
                 samples,
             )
         return invalid("edge_not_covered", "no step of the counter after the window", samples)
-    energy = _energy_at(changes, t, duration) - _energy_at(changes, t, 0.0)
+    edges = [_Edge.of(changes, t, at, duration) for at in (0.0, duration)]
+    start_j, end_j = (e.linear_j() if tick_s is None else e.energy_j(tick_s) for e in edges)
+    energy = end_j - start_j
     if energy <= 0:
         return invalid("counter_stuck", "the energy counter did not move", samples)
     mean_w = energy / duration
-    edges = [_edge(changes, t, 0.0, mean_w, False), _edge(changes, t, duration, mean_w, True)]
-    spread = max(dp for _, dp in edges)
-    bound = max((tick_s or 0.0) * spread, sum(error for error, _ in edges))
+    errors, spreads = zip(*(e.error_and_spread(mean_w) for e in edges), strict=True)
+    bound = max((tick_s or 0.0) * max(spreads), sum(errors))
     return Joules(energy, edge_bound_j=bound, samples=samples)
 
 
-def _energy_at(changes: list[Change], t: list[float], at: float) -> float:
-    """Interpolated between two steps, or continued at the last slope (by a tick at most)."""
-    right = min(max(bisect_left(t, at), 1), len(t) - 1)
-    a, b = changes[right - 1], changes[right]
-    if b.t_s <= a.t_s:
-        return b.energy_j
-    return a.energy_j + (at - a.t_s) / (b.t_s - a.t_s) * (b.energy_j - a.energy_j)
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """One edge of a window, between two changes, with the slopes of the stretches beside these:
+    `outside` the window, and `inside` it where that stretch lies in the window."""
+
+    a: Change
+    b: Change
+    at: float
+    ends: bool  #: whether it is the window's end
+    inside: float | None
+    outside: float | None
+
+    @classmethod
+    def of(cls, changes: Sequence[Change], t: Sequence[float], at: float, duration: float) -> _Edge:
+        """The edge at a time; beyond the last change it belongs to the last stretch."""
+        right = min(max(bisect_left(t, at), 1), len(t) - 1)
+        ends = at > 0.0
+        inward, outward = (right - 1, right + 1) if ends else (right + 1, right - 1)
+        overlap_s = 0.0
+        if 1 <= inward < len(t):
+            overlap_s = min(t[inward], duration) - max(t[inward - 1], 0.0)
+        inner = overlap_s > 0 and overlap_s >= _INSIDE * (t[inward] - t[inward - 1])
+        return cls(
+            changes[right - 1], changes[right], at, ends,
+            _slope(changes, inward) if inner else None, _slope(changes, outward),
+        )  # fmt: skip
+
+    @property
+    def length_s(self) -> float:
+        """Between the two changes."""
+        return self.b.t_s - self.a.t_s
+
+    @property
+    def here(self) -> float | None:
+        """Mean power between the two changes."""
+        return (self.b.energy_j - self.a.energy_j) / self.length_s if self.length_s > 0 else None
+
+    @property
+    def share(self) -> float:
+        """Where between them the edge lies."""
+        return (self.at - self.a.t_s) / self.length_s if self.length_s > 0 else 0.0
+
+    def linear_j(self) -> float:
+        """Energy up to the edge, evenly between the two changes."""
+        if self.here is None:
+            return self.b.energy_j
+        return self.a.energy_j + (self.at - self.a.t_s) * self.here
+
+    def energy_j(self, tick_s: float) -> float:
+        """Energy up to the edge of a counter that steps.
+
+        Power changes at the edge, and not evenly between the two steps around it: each side of it
+        weighs as much as the power beside it. Where one is not known, the other one holds up to the
+        edge, the one inside for a few ticks at most.
+        """
+        rise, share = self.b.energy_j - self.a.energy_j, self.share
+        if not 0.0 <= share <= 1.0:  # continued, by a tick at most
+            return self.linear_j()
+        inner_s = (share if self.ends else 1.0 - share) * self.length_s
+        outer_s = self.length_s - inner_s
+        near = inner_s <= _HELD_TICKS * tick_s
+        if self.inside is not None and self.outside is not None:
+            weights = self.inside * inner_s, self.outside * outer_s
+            inner_j = rise * weights[0] / sum(weights) if sum(weights) > 0 else share * rise
+        elif self.outside is not None:
+            inner_j = rise - min(rise, self.outside * outer_s)
+        elif self.inside is not None and near:
+            inner_j = min(rise, self.inside * inner_s)
+        else:
+            return self.linear_j()
+        return self.a.energy_j + inner_j if self.ends else self.b.energy_j - inner_j
+
+    def error_and_spread(self, mean_w: float) -> tuple[float, float]:
+        """(largest error in J, range of power in W) around the edge.
+
+        Where no step beyond the edge is known, the power there follows from the edge's own stretch:
+        its slope mixes inside and outside in the known shares. That says nothing when the stretch
+        lies nearly all inside, but then little can be wrong: hence the floor under the share.
+        """
+        inside = mean_w if self.inside is None else self.inside
+        here = inside if self.here is None else self.here
+        within = self.share if self.ends else 1 - self.share
+        outside, guessed = self.outside, self.outside is None
+        if outside is None:
+            beyond = max(1 - within, _LEAST_SHARE) if 0 <= self.share <= 1 else _LEAST_SHARE
+            outside = max(0.0, inside + (here - inside) / beyond)
+        powers = (mean_w, inside, here, outside)
+        spread = max(powers) - min(powers)
+        error = abs(self.share * (1 - self.share)) * self.length_s * spread
+        if guessed and self.inside is not None:
+            error = max(error, abs(within) * self.length_s * abs(here - inside))
+        unsure = max(self.a.uncertainty_s, self.b.uncertainty_s)
+        return error + unsure * max(powers), spread
 
 
-def _edge(
-    changes: list[Change], t: list[float], at: float, mean_w: float, ends: bool
-) -> tuple[float, float]:
-    """(largest error in J, range of power in W) around one edge; `ends` for the window's end.
-
-    Where no step beyond the edge is known, the power there follows from the edge's own stretch: its
-    slope mixes inside and outside in the known shares. That says nothing when the stretch lies
-    nearly all inside, but then little can be wrong: hence the floor under the share.
-    """
-    right = min(max(bisect_left(t, at), 1), len(t) - 1)
-    edge = _slope(changes, right)
-    inward, outward = (right - 1, right + 1) if ends else (right + 1, right - 1)
-    inside = _slope(changes, inward)
-    inside = mean_w if inside is None else inside
-    here = inside if edge is None else edge
-    length = t[right] - t[right - 1]
-    share = (at - t[right - 1]) / length if length > 0 else 0.0
-    within = share if ends else 1 - share
-    outside = _slope(changes, outward)
-    guessed = outside is None
-    if outside is None:
-        beyond = max(1 - within, _LEAST_SHARE) if 0 <= share <= 1 else _LEAST_SHARE
-        outside = max(0.0, inside + (here - inside) / beyond)
-    powers = (mean_w, inside, here, outside)
-    spread = max(powers) - min(powers)
-    error = abs(share * (1 - share)) * length * spread
-    if guessed:
-        error = max(error, abs(within) * length * abs(here - inside))
-    unsure = max(changes[right - 1].uncertainty_s, changes[right].uncertainty_s)
-    return error + unsure * max(powers), spread
-
-
-def _slope(changes: list[Change], k: int) -> float | None:
+def _slope(changes: Sequence[Change], k: int) -> float | None:
     """Mean power between step k-1 and step k; None where there is no such stretch."""
     if not 1 <= k < len(changes) or changes[k].t_s <= changes[k - 1].t_s:
         return None

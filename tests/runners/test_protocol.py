@@ -132,7 +132,7 @@ class Ticking(AbsentMeter):
             "test", "nvml_counter", provenance, "device", ("gpu:0",), ("gpu:0",), tick_s=0.05
         )
 
-    def mark(self) -> None:
+    def mark(self, opening: bool = False) -> None:
         self.marks += 1
 
     def reading(self, start_ns: int, end_ns: int) -> Reading:

@@ -24,7 +24,7 @@ def main(seconds: float, devices: tuple[DeviceId, ...] | None) -> dict[str, obje
         quiet = open_meter("cuda", devices)
         return {"missing": str(error), "exit_code": error.exit_code, "reason": quiet.reason}
     meter.start()
-    meter.mark()
+    meter.mark(opening=True)
     start = time.perf_counter_ns()
     time.sleep(seconds)
     end = time.perf_counter_ns()

@@ -112,7 +112,7 @@ def meter_on(sensor: SyntheticSensor) -> SampledMeter:
 
 def window(meter: SampledMeter, clock: ScriptedClock, seconds: float, delay_s: float = 0.003):
     """One window as the protocol makes it: mark, the way to the process, run, way back, mark."""
-    meter.mark()
+    meter.mark(opening=True)
     clock.sleep(delay_s)
     start = clock.now_ns()
     clock.sleep(seconds)

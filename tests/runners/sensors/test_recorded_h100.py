@@ -99,7 +99,7 @@ def test_the_meter_plays_it_back() -> None:
     clock.every(0.1, meter.sample)
     meter.start()
     clock.sleep(1.0)
-    meter.mark()
+    meter.mark(opening=True)
     start = clock.now_ns()
     clock.sleep(10.0)
     end = clock.now_ns()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from runners.sensors.integrate import trapezoid
 from runners.sensors.staircase import counter_changes, counter_difference, median_tick, unwrap
+from runners.sensors.steps import Seen
 
 S = 10**9
 
@@ -191,6 +192,39 @@ def test_a_counter_made_at_reading_needs_no_tick():
     times = [0, 2 * S, 3 * S]
     result = counter_difference(times, [0.0, 20.0, 40.0], 1 * S, 2 * S + S // 2)
     assert result.energy_j == pytest.approx(10 + 10)
+
+
+def test_power_that_changes_at_an_edge_is_not_spread_evenly_over_its_tick():
+    """60 W before, 300 W in the window, 60 W after; edges 30 and 70 ms after a step of 100 ms."""
+
+    def up_to(t: float) -> float:
+        return 60.0 * t + 240.0 * (min(max(t, 1.03), 4.07) - 1.03)
+
+    times = [i * S // 100 for i in range(601)]
+    values = [up_to(math.floor(t / S * 10 + 1e-9) / 10) for t in times]
+    result = counter_difference(times, values, 103 * S // 100, 407 * S // 100, tick_s=0.1)
+    assert result.energy_j == pytest.approx(300.0 * 3.04, rel=2e-3)
+    evenly = 0.03 * 0.07 / 0.1 * 240 * 2  # what linear interpolation would lose
+    assert evenly > 5 * abs(result.energy_j - 300.0 * 3.04)
+
+
+def test_a_step_that_the_pace_foretold_places_its_value():
+    """Two readings beside each edge, none between: foretold steps say what they stand for."""
+    times = [round(t * S) for t in (0.96, 1.98, 3.99, 4.06)]
+    steps = [0.9, 1.9, 3.9, 4.0]
+    values = [100.0 * t for t in steps]
+    told = [Seen(round((t - 0.002) * S), round((t + 0.002) * S)) for t in steps]
+    args = (times, values, round(1.99 * S), round(3.97 * S))
+    known = counter_difference(*args, tick_s=0.1, stepped=told)
+    assert known.energy_j == pytest.approx(198.0, rel=1e-6)
+    blind = counter_difference(*args, tick_s=0.1)
+    assert known.edge_bound_j < blind.edge_bound_j / 3
+
+
+def test_two_steps_are_a_tick_apart():
+    """A value seen long after the one before it, and the next one soon after: where can it be?"""
+    changes = counter_changes([0.0, 0.1, 2.05, 2.06, 2.11], [0.0, 1.0, 20.0, 20.0, 21.0], 0.1)
+    assert changes[2].t_s + changes[2].uncertainty_s == pytest.approx(2.11 - 0.1, abs=0.004)
 
 
 @settings(max_examples=40, deadline=None)

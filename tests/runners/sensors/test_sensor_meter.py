@@ -166,7 +166,7 @@ def test_a_short_failure_is_a_flag_where_the_samples_still_bear_a_number():
     sensor = SyntheticSensor(clock, {"gpu:0": STEADY}, error_from_s=4.0)
     meter = meter_on(sensor)
     clock.sleep(1.0)
-    meter.mark()
+    meter.mark(opening=True)
     start = clock.now_ns()
     clock.sleep(3.0)
     sensor.error = SensorError("nvml_timeout", "gpu:0: Timeout")
@@ -185,7 +185,7 @@ def test_a_failure_of_more_than_3_s_leaves_no_number():
     sensor = SyntheticSensor(clock, {"gpu:0": STEADY})
     meter = meter_on(sensor)
     clock.sleep(1.0)
-    meter.mark()
+    meter.mark(opening=True)
     start = clock.now_ns()
     clock.sleep(2.0)
     sensor.error, sensor.error_from_s = SensorError("nvml_timeout", "gpu:0: Timeout"), 0.0
@@ -228,7 +228,7 @@ def test_a_step_is_foretold_from_the_last_one_and_seen_in_few_readings():
         meter.measure_tick(2.0)
         clock.sleep(10.0137)
         meter.mark()
-        assert round((sensor.now_s() - sensor.phase_s) * 1000) % 100 <= 10
+        assert round((sensor.now_s() - sensor.phase_s) * 1000) % 100 <= 25
         reads, began = sensor.reads, clock.now_ns()
         clock.sleep(3.0071)
         meter.mark()
@@ -272,7 +272,7 @@ def test_memory_is_bounded_and_an_open_window_is_kept(monkeypatch):
     meter = meter_on(SyntheticSensor(clock, {"gpu:0": STEADY}))
     clock.sleep(100.0)
     assert len(meter._samples) <= 202
-    meter.mark()
+    meter.mark(opening=True)
     start = clock.now_ns()
     clock.sleep(200.0)
     end = clock.now_ns()
@@ -299,7 +299,7 @@ def test_windows_read_late_are_still_whole():
     clock.sleep(1.0)
     spans = []
     for _ in range(3):
-        meter.mark()
+        meter.mark(opening=True)
         start = clock.now_ns()
         clock.sleep(5.0)
         spans.append((start, clock.now_ns()))
@@ -341,7 +341,7 @@ def test_the_thread_samples_costs_little_and_stops():
     meter = SampledMeter(sensor, FACTS)
     meter.start()
     meter.start()
-    meter.mark()
+    meter.mark(opening=True)
     start = time.perf_counter_ns()
     time.sleep(0.5)
     end = time.perf_counter_ns()
@@ -379,7 +379,7 @@ def test_counters_that_are_dear_are_read_seldom_between_edges():
     facts = replace(FACTS, tick_s=0.1, component_tick_s={"gpu:0": 0.1})
     meter = SampledMeter(sensor, facts)
     meter.start()
-    meter.mark()
+    meter.mark(opening=True)
     start = time.perf_counter_ns()
     time.sleep(1.5)
     end = time.perf_counter_ns()
@@ -441,7 +441,7 @@ def test_after_the_thread_ended_an_integral_of_edges_alone_is_no_number():
         time.sleep(0.01)
     time.sleep(1.2)
     sensor.error = None
-    meter.mark()
+    meter.mark(opening=True)
     start = time.perf_counter_ns()
     time.sleep(0.5)
     end = time.perf_counter_ns()
@@ -469,7 +469,7 @@ def test_a_reading_that_never_returns_holds_up_nobody(monkeypatch):
         time.sleep(0.01)
     time.sleep(0.15)
     began = time.perf_counter()
-    meter.mark()
+    meter.mark(opening=True)
     start = time.perf_counter_ns()
     time.sleep(0.1)
     end = time.perf_counter_ns()
