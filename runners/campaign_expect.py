@@ -49,6 +49,7 @@ class Expected:
     device: str
     cells: tuple[Cell, ...]
     parts: dict[str, Span]
+    budgets_s: float | None = None  #: of all parts together, where each has one
 
     @property
     def total(self) -> Span:
@@ -66,6 +67,7 @@ def expectations(parts: list[Part], device: str | None) -> Expected:
 
     cells: list[Cell] = []
     spans: dict[str, Span] = {}
+    budgets: list[float] = []
     name = device or "this machine"
     here = [] if device is not None else nvidia_devices()
     room: int | None
@@ -81,7 +83,9 @@ def expectations(parts: list[Part], device: str | None) -> Expected:
             name = machine.device.accelerator.name if machine.device.accelerator else "cpu"
         cells += part_cells(part.label, plan, models, speed, room)
         spans[part.label] = part_span(plan, models, speed, room)
-    return Expected(name, tuple(cells), spans)
+        budgets += [] if plan.budget_s is None else [plan.budget_s]
+    held_s = sum(budgets) if len(budgets) == len(parts) else None
+    return Expected(name, tuple(cells), spans, held_s)
 
 
 def catalogue_device(name: str) -> tuple[Chosen, int]:
@@ -134,9 +138,19 @@ def print_expectations(found: Expected, as_json: bool) -> None:
         [f"{c.part} {c.phase} B={c.batch}: refused: {c.refused}" for c in found.cells if c.refused]
         + [f"part {name}: {span.sentence} with loading, idle baselines and anchors"
            for name, span in found.parts.items()]
-        + [f"{found.total.sentence} in all: from nominal speeds and one H100's timeline; the most "
-           "where the device heats slowly and windows scatter"],
+        + [f"{found.total.sentence} in all: from nominal speeds and one H100's timeline; "
+           + _most(found)],
     )  # fmt: skip
+
+
+def _most(found: Expected) -> str:
+    """Where the upper end comes from."""
+    if found.budgets_s is None:
+        return "the most where the device heats slowly and windows scatter"
+    return (
+        f"the budgets hold it to {found.budgets_s / 60:.1f} min, with windows beyond the least "
+        "as long as they last"
+    )
 
 
 def _plain(cell: Cell) -> dict[str, Any]:

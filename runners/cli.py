@@ -119,7 +119,8 @@ EPILOG = (
     default=None,
     metavar="SECONDS",
     help="Stop choosing points of a configuration after this much measuring in its first process; "
-    "with --target-error, at what comes first.  [default: 12 quick, else none]",
+    "with --target-error, at what comes first.  [default: 12 quick, else none]  Where prompts or "
+    "cells are given: of the whole run, with windows beyond the least only while time is left.",
 )
 @click.option(
     "--fixed-grid",

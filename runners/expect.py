@@ -30,6 +30,7 @@ CPU_CORE_BYTES_PER_S = 10e9
 START_S = {"cpu": 6.0, "cuda": 15.0}
 BUILD_BYTES_PER_S = {"cpu": 0.5e9, "cuda": 5e9}
 HEATING_WINDOWS = 1  #: in each process, until an accelerator's temperature stands (METHOD §3.3)
+ANCHOR_S = 2.0  #: a window of an anchor where joules are counted, of a counter that ticks slowly
 PLANNER_POINTS = 8  #: what a planner chose per batch size on small models, roughly
 
 
@@ -81,6 +82,8 @@ def cell_s(
     """Expected seconds of one point in one process: warm-up and the profile's least windows."""
     if point.phase == Phase.IDLE:
         return profile.idle_s
+    if point.phase == Phase.ANCHOR:  # its windows are shorter (`runners.protocol.anchor_window_s`)
+        window_s = min(window_s, max(profile.time_window_s, ANCHOR_S))
     return measuring_s(pass_s(architecture, target, point, speed), profile, window_s)
 
 
@@ -171,6 +174,11 @@ class Pace:
         self._done_s += expected_s
 
     @property
+    def left_s(self) -> float:
+        """What was expected of the rest, as it was expected."""
+        return max(0.0, self._expected_s - self._done_s)
+
+    @property
     def elapsed_s(self) -> float:
         """Since the start."""
         return time.monotonic() - self._began
@@ -178,7 +186,7 @@ class Pace:
     @property
     def remaining_s(self) -> float:
         """Expected seconds still to come."""
-        return self.scaled(max(0.0, self._expected_s - self._done_s))
+        return self.scaled(self.left_s)
 
     def scaled(self, expected_s: float) -> float:
         """What a part takes that was expected to take so long, by what the others took."""

@@ -64,8 +64,11 @@ SCATTER = 1.45
 def part_span(
     plan: Plan, models: Mapping[str, ResolvedModel], speed: Speed, room: int | None
 ) -> Span:
-    """All phases of a part together."""
-    return sum(part_phases(plan, models, speed, room).values(), Span())
+    """All phases of a part together; beyond its budget no more than the least is measured."""
+    whole = sum(part_phases(plan, models, speed, room).values(), Span())
+    if plan.budget_s is None:
+        return whole
+    return Span(whole.low_s, max(whole.low_s, min(whole.high_s, plan.budget_s)))
 
 
 def part_phases(

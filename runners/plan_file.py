@@ -16,7 +16,8 @@
           - {phase: e2e, prompt: 100, output: 12, name: a short question}
 
 Where neither prompts nor cells are given, a planner chooses among the default grid's points until
-`target_error` (a share) or `budget` (seconds) is reached. A cell's role is `fit`, or `heldout` for
+`target_error` (a share) or `budget` (seconds) is reached; where they are, `budget` is of the whole
+run. A cell's role is `fit`, or `heldout` for
 a whole request (`e2e`), unless `role` says otherwise.
 """
 

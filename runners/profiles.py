@@ -54,7 +54,7 @@ class Profile:
     timeout_s: float
     target_error: float
     planner_s: float | None = None
-    budget_s: float | None = None  #: beyond it windows shrink to one per process, and it is said
+    budget_s: float | None = None  #: beyond it one window a cell must do, and it is said
 
     def window_target_s(self, tick_s: float | None) -> float:
         """Seconds a window must last. `tick_s` is None where no joules are measured."""

@@ -246,6 +246,8 @@ class Protocol:
     meter: Meter
     clock: Clock
     shortened: Callable[[], bool] = lambda: False  #: the run is out of time: one window will do
+    #: whether there is time for one more window of so many seconds, beyond the profile's least
+    spare: Callable[[float], bool] = lambda seconds: True
 
     def counts_joules(self) -> bool:
         """Whether joules are measured here: an estimate needs no longer windows than the time."""
@@ -290,6 +292,7 @@ class Protocol:
             window = self._window(process, prepared, iterations)
             heating = point.phase != Phase.ANCHOR and is_heating(window, before, self.profile)
             rising = heating and heating_s < MOST_HEATING_S
+            rising = rising and not self.shortened() and self.spare(target_s)
             flag = ("temperature_rising" if rising else "temperature_not_settled",)
             window = replace(
                 window, process_index=process_index, window_index=index, window_target_s=target_s,
@@ -297,7 +300,7 @@ class Protocol:
             )  # fmt: skip
             yield window
             before = window
-            if rising and not self.shortened():  # still warm-up: it is kept, and another follows
+            if rising:  # still warm-up: it is kept, and another follows
                 heating_s += window.duration_s
                 continue
             done.append(window)
@@ -306,6 +309,7 @@ class Protocol:
                 self.shortened()
                 or enough(full, self.profile, point.phase)
                 or len(done) >= self._most()
+                or (len(full) >= self.profile.min_windows and not self.spare(target_s))
             ):
                 return
             fastest_s = min(w.duration_s / w.iterations for w in done)

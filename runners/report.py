@@ -85,7 +85,9 @@ def print_plan(
 def _aim_lines(plan: Plan) -> list[str]:
     """How a planner will choose among the candidates; nothing for a fixed grid."""
     if plan.aim is None:
-        return []
+        budget_s = plan.budget_s
+        more = "windows beyond the least only while time is left"
+        return [] if budget_s is None else [f"a budget of {budget_s:g} s: {more}"]
     error, budget_s = plan.aim.target_error, plan.aim.budget_s
     ends = [] if error is None else [f"the error expected elsewhere is {error:.1%}"]
     ends += [] if budget_s is None else [f"{budget_s:g} s are spent on them"]

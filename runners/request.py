@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -58,7 +59,7 @@ class Request:
     backend: str = next(iter(BACKENDS))
     device: str = "auto"
     target_error: float | None = None  #: with budget_s: when a planner stops; None: by the profile
-    budget_s: float | None = None
+    budget_s: float | None = None  #: where nothing is left to choose: of the whole run
     fixed_grid: bool = False  #: measure the whole default grid instead of what a planner chooses
     models: tuple[ModelRequest, ...] = ()
     template: ModelRequest = field(default_factory=lambda: ModelRequest(""))
@@ -108,7 +109,7 @@ def make_plan(
         sensor=request.sensor,
         timeout_s=request.timeout_s or profile.timeout_s,
         targets=tuple(targets),
-        budget_s=None if request.models else profile.budget_s,
+        budget_s=_run_budget_s(request, wanted, profile),
         aim=aim if any(target.candidates for target in targets) else None,
     )
     return plan, models
@@ -121,17 +122,30 @@ def is_planned(request: Request, one: ModelRequest) -> bool:
 
 def _aim(request: Request, wanted: Sequence[ModelRequest], profile: Profile) -> Aim:
     """When the planner stops; by the profile where nothing is said. Raises InputError."""
+    chooses = any(is_planned(request, one) for one in wanted)
     asked = request.target_error is not None or request.budget_s is not None
-    if not asked:
+    if not asked or (request.target_error is None and not chooses):
         return Aim(profile.target_error, profile.planner_s)
-    flag = "--budget" if request.target_error is None else "--target-error"
     if request.fixed_grid:
-        raise InputError(f"{flag} together with --fixed-grid: a fixed grid is measured whole")
-    if not any(is_planned(request, one) for one in wanted):
+        raise InputError("--target-error together with --fixed-grid: that grid is measured whole")
+    if not chooses:
         raise InputError(
-            f"{flag}: nothing is left to choose where prompts or cells are given: leave them out"
+            "--target-error: nothing is left to choose where prompts or cells are given: leave "
+            "them out"
         )
     return Aim(request.target_error, request.budget_s)
+
+
+def _run_budget_s(
+    request: Request, wanted: Sequence[ModelRequest], profile: Profile
+) -> float | None:
+    """Seconds for a whole run: what was asked for where nothing is left to choose, else the
+    profile's where no model was named. Raises InputError."""
+    if request.budget_s is None or any(is_planned(request, one) for one in wanted):
+        return None if request.models else profile.budget_s
+    if not 0 < request.budget_s < math.inf:
+        raise InputError(f"--budget {request.budget_s:g}: give seconds above 0")
+    return request.budget_s
 
 
 def _target(

@@ -44,7 +44,9 @@ class Session:
 
     def __post_init__(self) -> None:
         self.profile, self.patience = thoroughness(self.plan)
-        self.protocol = replace(self.protocol, profile=self.profile, shortened=self.out_of_time)
+        self.protocol = replace(
+            self.protocol, profile=self.profile, shortened=self.out_of_time, spare=self.has_spare
+        )
         target_s = self.protocol.target_s()
         self.forecast = Forecast(self.plan, self.models, self.machine, target_s)
         self.starting = Starting(
@@ -61,6 +63,8 @@ class Session:
         self._index = 0  #: of the process under way
         self._again: AgainWhenQuiet | None = None  #: its source
         self.shortened = False
+        self.hurried = False
+        self._visits_s = self._expected_visits_s = self._beyond_s = 0.0
 
     # ------------------------------------------------------------------ the whole run
     def run(self) -> RunStatus:
@@ -102,18 +106,49 @@ class Session:
     def notes(self) -> dict[str, Any]:
         """Facts of the run for its row: what was loaded, and whether time ran out."""
         planner = {"planner": self._planned} if self._planned else {}
-        return {"loaded": self.starting.loaded, "shortened": self.shortened, **planner}
+        hurry = {"shortened": self.shortened, "hurried": self.hurried}
+        return {"loaded": self.starting.loaded, **hurry, **planner}
+
+    def has_spare(self, seconds: float) -> bool:
+        """Whether so many seconds may be spent beyond the least; always where there is no budget.
+        What is left is foretold without them."""
+        budget = self.plan.budget_s
+        if budget is None:
+            return True
+        if self._has_room(seconds):
+            self._beyond_s += seconds
+            return True
+        if not self.hurried:
+            self.hurried = True
+            self.progress.note(f"the budget of {budget:.0f} s leaves no time for more windows")
+        return False
+
+    def _has_room(self, seconds: float) -> bool:
+        budget = self.plan.budget_s
+        return budget is None or self.pace.elapsed_s + self._least_left_s() + seconds <= budget
+
+    def _least_left_s(self) -> float:
+        """What is left, by what the least of the visits so far took. Loading and the machine's
+        peaks tell nothing of the rest, nor do windows beyond the least."""
+        known = self._expected_visits_s > 0
+        ratio = (self._visits_s - self._beyond_s) / self._expected_visits_s if known else 1.0
+        return self.pace.left_s * ratio
+
+    def _has_time_again(self) -> bool:
+        """Whether a point that was disturbed may be visited again."""
+        windows_s = self.profile.min_windows * self.protocol.target_s()
+        return not self.out_of_time() and self._has_room(windows_s)
 
     def out_of_time(self) -> bool:
-        """Whether the rest would go past the profile's budget: one window a cell must do then."""
+        """Whether the rest would go past the run's budget: one window a cell must do then."""
         budget = self.plan.budget_s
         if budget is None or self.pace.elapsed_s < 0.25 * budget:
             return False
-        late = self.pace.elapsed_s + self.pace.remaining_s > budget
+        late = not self._has_room(0.0)
         if late and not self.shortened:
             self.shortened = True
             self.progress.note(
-                f"this machine is slow for the quick profile's {budget:.0f} s: one window a cell"
+                f"this machine is slow for the budget of {budget:.0f} s: one window a cell"
             )
         return late
 
@@ -128,7 +163,7 @@ class Session:
             return
         quiet = Quiet()
         source = self._source(target, index, [p for p in points if p.name != "idle empty"], quiet)
-        persistent = AgainWhenQuiet(source, lambda: not self.out_of_time(), quiet, self.patience)
+        persistent = AgainWhenQuiet(source, self._has_time_again, quiet, self.patience)
         self._index, self._again = index, persistent
         while not self._run_process(target, index, persistent, available):
             self.progress.note(f"{target.model}: starting a new process after the failure")
@@ -244,7 +279,7 @@ class Session:
         source: AgainWhenQuiet,
     ) -> list[Window]:  # fmt: skip
         """One visit to a point in one process: each window is stored before the next begins."""
-        key = target.plan_key(point)
+        key, began_s = target.plan_key(point), self.pace.elapsed_s
         self.progress.doing(f"{target.model} {point.phase} {point.workload.label()}")
         windows: list[Window] = []
         if point.phase == Phase.IDLE:
@@ -259,6 +294,8 @@ class Session:
                     break
         if self.ledger.is_complete(target, point):
             self.ledger.finish(target, point, CellStatus.OK)
+        self._visits_s += self.pace.elapsed_s - began_s
+        self._expected_visits_s += self.forecast.cell_s(target, point)
         self._advance(target, point)
         return windows
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,9 +46,18 @@ def test_the_gpu_campaign_is_what_was_decided() -> None:
 @pytest.mark.parametrize("device", ["H200", "H100-SXM5", "A100-SXM4-80GB"])
 def test_it_fits_its_time_and_each_part_fits_a_piece(device: str) -> None:
     found = expectations(read_campaign(GPU), device)
-    assert 22 * 60 < found.total.low_s < 24 * 60 and 35 * 60 < found.total.high_s < 38.5 * 60
+    assert 22 * 60 < found.total.low_s < 24 * 60 and found.total.high_s < 25 * 60
     assert max(span.high_s for span in found.parts.values()) < 570 - RESERVE_S
     assert not any(cell.refused for cell in found.cells)
+
+
+def test_the_budgets_hold_it_below_what_windows_beyond_the_least_can_take() -> None:
+    unhurried = [
+        replace(part, request=replace(part.request, budget_s=None)) for part in read_campaign(GPU)
+    ]
+    found = expectations(unhurried, "H200")
+    assert 35 * 60 < found.total.high_s < 38.5 * 60
+    assert max(span.high_s for span in found.parts.values()) < 570 - RESERVE_S
 
 
 def test_what_does_not_fit_is_refused_with_its_reason_and_not_counted() -> None:

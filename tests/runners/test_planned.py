@@ -344,7 +344,8 @@ def test_a_planner_learns_from_the_quiet_windows_of_a_point() -> None:
         (Request(budget_s=-1), "--budget -1"),
         (Request(budget_s=float("nan")), "--budget nan"),
         (Request(target_error=0.05, fixed_grid=True), "--fixed-grid"),
-        (Request(budget_s=3, template=ModelRequest("", prompts=(8, 16))), "--budget"),
+        (Request(budget_s=0, template=ModelRequest("", prompts=(8, 16))), "--budget 0"),
+        (Request(target_error=0.1, template=ModelRequest("", prompts=(8, 16))), "nothing is left"),
     ],
 )
 def test_an_aim_that_makes_no_sense_is_refused(request_: Request, text: str) -> None:

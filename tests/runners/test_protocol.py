@@ -290,6 +290,41 @@ def test_a_process_that_comes_before_a_window_or_during_it_is_foreign(
     assert "foreign_process" in first.flags
 
 
+def test_windows_beyond_the_least_need_time_to_spare() -> None:
+    """Those that a wide interval asks for, and those in which a device gets warm."""
+    scattering = Scripted([0.1, 0.13] * 20)
+    asked: list[float] = []
+
+    def spare(seconds: float) -> bool:
+        asked.append(seconds)
+        return len(asked) <= 2
+
+    standard = replace(protocol(), profile=PROFILES["standard"])
+    free = list(standard.windows(Scripted([0.1, 0.13] * 20), POINT, 0))
+    assert len(free) == PROFILES["standard"].max_windows
+    least = PROFILES["standard"].min_windows
+    assert len(list(replace(standard, spare=spare).windows(scattering, POINT, 0))) == least + 2
+    assert set(asked) == {standard.target_s(POINT)}
+
+
+def test_a_device_is_not_waited_for_where_no_time_is_left() -> None:
+    class Warming(Ticking):
+        at_c = 30.0
+
+        def reading(self, start_ns: int, end_ns: int) -> Reading:
+            self.at_c += 5.0
+            return replace(super().reading(start_ns, end_ns), temperature_end_c=self.at_c)
+
+    standard = replace(protocol(meter=Warming()), profile=PROFILES["standard"])
+    waited = list(standard.windows(Scripted([0.1]), POINT, 0))
+    hurried = list(
+        replace(standard, meter=Warming(), spare=lambda _: False).windows(Scripted([0.1]), POINT, 0)
+    )
+    assert len(hurried) == PROFILES["standard"].min_windows < len(waited)
+    assert "temperature_rising" in waited[1].flags
+    assert hurried[1].flags == ("temperature_not_settled",)
+
+
 def test_a_run_out_of_time_takes_one_window() -> None:
     hurried = replace(protocol(), shortened=lambda: True)
     assert len(list(hurried.windows(Scripted([0.1]), POINT, 0))) == 1

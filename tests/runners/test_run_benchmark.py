@@ -328,6 +328,23 @@ def test_what_the_first_process_chose_is_repeated_by_the_second(tmp_path: Path) 
     assert query(path, "select status, count(*) from cell group by 1")[0][0] == "ok"
 
 
+def test_a_budget_of_given_cells_is_one_of_the_whole_run(tmp_path: Path) -> None:
+    """Where even the least windows do not fit, one a cell must do."""
+    asked = ["--prompt", "8", "--prompt", "64", "--output", "4", "--processes", "1"]
+    hurried = [*PLANNED, *asked, "--budget", "8"]
+    code, out, _ = call(tmp_path, *hurried, "--dry-run")
+    assert code == 0 and "a budget of 8 s" in out
+    code, _, err = call(tmp_path, *hurried)
+    assert code == 0, err
+    assert "one window a cell" in err
+    path = tmp_path / "o.db"
+    notes = json.loads(query(path, "select notes from run")[0][0])
+    assert notes["shortened"]
+    counts = "select count(*) from window w join cell c on c.id = w.cell_id where c.role = {} {}"
+    each = [n for (n,) in query(path, counts.format("'fit'", "group by c.id"))]
+    assert min(each) == 1
+
+
 @pytest.mark.slow
 def test_a_choice_killed_midway_is_taken_up_where_it_stopped(tmp_path: Path) -> None:
     path = tmp_path / "o.db"
