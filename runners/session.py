@@ -361,6 +361,8 @@ class Session:
         self.pace.done(each_s)
         waiting = self._again.disturbed() if self._again else []
         left_s = self.pace.remaining_s + self.pace.scaled(self.forecast.cells_s(target, waiting))
+        if self.plan.budget_s is not None:
+            left_s = min(left_s, max(0.0, self.plan.budget_s - self.pace.elapsed_s))
         self.progress.advance(f"{target.model} {point.label}", left_s)
 
     # ------------------------------------------------------------------ idle before any model

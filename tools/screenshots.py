@@ -2,8 +2,8 @@
 
 Without more, it makes the pictures of docs/dashboard.md: every page, light, 1400 pixels wide, and
 the first one on a dark telephone, as docs/images/NAME.png. The same database gives the same files.
-A console error or a request to another host is printed and makes the exit
-code 1.
+A console error or a request to another host is printed and makes the exit code 1; a database that
+is not there, 2.
 """
 
 from __future__ import annotations
@@ -109,6 +109,12 @@ def main() -> int:
     parser.add_argument("--tallest", type=int, default=1800, help="cut pictures at this height")
     parser.add_argument("--url", help="a dashboard that runs already")
     given = parser.parse_args()
+    if not given.url and "://" not in given.db and not Path(given.db).exists():
+        print(
+            f"error: no database at {given.db}: `make dashboard` makes one of the published sets, "
+            "or give --db FILE; the pictures stay as they were", file=sys.stderr,
+        )  # fmt: skip
+        return 2
     with somewhere(given.url) if given.url else served(given.db) as base, launched() as browser:
         complaints = take(browser, base, given)
     for complaint in dict.fromkeys(complaints):

@@ -113,11 +113,11 @@ def _imported(
 def _group(group: Group, rows: pd.DataFrame, where: str, cost: str, lane: str) -> None:
     """The sentence, the chart and the remarks of points that may be compared."""
     best = rows[rows["on_frontier"]].iloc[0]
-    least = "at least " if group.lower_bound else ""
+    costing = "costing at least" if group.lower_bound else "at"
     n, of = int(rows["on_frontier"].sum()), len(rows) + group.not_shown
     st.markdown(
         f"### {theme.text(where)}, {n} of {of} {'point is' if of == 1 else 'points are'} on "
-        f"the frontier; the cheapest is {theme.text(best['model'])} at {least}"
+        f"the frontier; the cheapest is {theme.text(best['model'])} {costing} "
         f"{theme.text(show(best['cost'], _unit(cost)))} with a score of {best['score']:.3g}"
     )
     theme.chart(
