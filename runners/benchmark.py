@@ -299,7 +299,9 @@ def _measure(
         status = session.run()
     except KeyboardInterrupt:
         progress.stop()
-        recorder.close(RunStatus.INTERRUPTED, scenario, **_closing(session, meter))
+        closing = _closing(session, meter)
+        closing["notes"]["spent_s"] = round(session.spent_s, 1)  # of its budget
+        recorder.close(RunStatus.INTERRUPTED, scenario, **closing)
         click.echo("interrupted: go on with `run-benchmark --resume`", err=True)
         return 130
     finally:
@@ -341,7 +343,8 @@ def _closing(session: Session, meter: Meter) -> dict[str, Any]:
     """What is known of a run only when it ends."""
     facts = meter.facts
     notes: dict[str, Any] = {**session.recorder.run.notes, **session.notes()}
-    notes.pop("process", None)
+    for of_the_moment in ("process", "spent_s"):
+        notes.pop(of_the_moment, None)
     if facts is not None:
         notes["sensor"] = {
             "method": facts.method, "provenance": facts.provenance, "boundary": facts.boundary,

@@ -62,8 +62,10 @@ class Session:
         self._visited: set[tuple[str, int]] = set()  # (plan key, process)
         self._index = 0  #: of the process under way
         self._again: AgainWhenQuiet | None = None  #: its source
-        self.shortened = False
-        self.hurried = False
+        before = self.recorder.run.notes  # of a run that is gone on with
+        self.shortened = bool(before.get("shortened"))
+        self.hurried = bool(before.get("hurried"))
+        self._spent_before_s = float(before.get("spent_s", 0.0))
         self._visits_s = self._expected_visits_s = self._beyond_s = 0.0
 
     # ------------------------------------------------------------------ the whole run
@@ -109,6 +111,11 @@ class Session:
         hurry = {"shortened": self.shortened, "hurried": self.hurried}
         return {"loaded": self.starting.loaded, **hurry, **planner}
 
+    @property
+    def spent_s(self) -> float:
+        """Seconds since the run began, without those while it was interrupted."""
+        return self._spent_before_s + self.pace.elapsed_s
+
     def has_spare(self, seconds: float) -> bool:
         """Whether so many seconds may be spent beyond the least; always where there is no budget.
         What is left is foretold without them."""
@@ -125,7 +132,7 @@ class Session:
 
     def _has_room(self, seconds: float) -> bool:
         budget = self.plan.budget_s
-        return budget is None or self.pace.elapsed_s + self._least_left_s() + seconds <= budget
+        return budget is None or self.spent_s + self._least_left_s() + seconds <= budget
 
     def _least_left_s(self) -> float:
         """What is left, by what the least of the visits so far took. Loading and the machine's
@@ -142,7 +149,7 @@ class Session:
     def out_of_time(self) -> bool:
         """Whether the rest would go past the run's budget: one window a cell must do then."""
         budget = self.plan.budget_s
-        if budget is None or self.pace.elapsed_s < 0.25 * budget:
+        if budget is None or self.spent_s < 0.25 * budget:
             return False
         late = not self._has_room(0.0)
         if late and not self.shortened:
@@ -362,7 +369,7 @@ class Session:
         waiting = self._again.disturbed() if self._again else []
         left_s = self.pace.remaining_s + self.pace.scaled(self.forecast.cells_s(target, waiting))
         if self.plan.budget_s is not None:
-            left_s = min(left_s, max(0.0, self.plan.budget_s - self.pace.elapsed_s))
+            left_s = min(left_s, max(0.0, self.plan.budget_s - self.spent_s))
         self.progress.advance(f"{target.model} {point.label}", left_s)
 
     # ------------------------------------------------------------------ idle before any model

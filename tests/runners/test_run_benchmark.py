@@ -173,8 +173,12 @@ def test_a_run_ended_midway_is_resumed_with_every_cell_exactly_once(
     before = query(path, "select cell_id, process_index, window_index, duration_s from window")
     planned = query(path, "select count(*) from cell where status = 'planned'")[0][0]
     assert planned > 0
+    spent = "select json_extract(notes, '$.spent_s') from run"  # of a budget, if it has one
+    ((spent_s,),) = query(path, spent)
+    assert how == signal.SIGKILL or spent_s >= sum(duration for *_, duration in before)
     code, _, err = call(folder, "--resume", "--db", "o.db")
     assert code == 0, err
+    assert query(path, spent) == [(None,)]
     assert query(path, "select count(*) from run") == [(1,)]
     assert query(path, "select status, count(*) from cell group by 1") == [("ok", CELLS)]
     after = query(path, "select cell_id, process_index, window_index, duration_s from window")
