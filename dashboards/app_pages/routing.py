@@ -61,6 +61,8 @@ def render(database: Database, choice: Choice) -> None:
     _chart(found, quantity)
     _files(tables, source)
     _savings(found.billed)
+    if found.billed.lower_bound:
+        st.caption(theme.text(f"{found.billed.lower_bound}; what is saved is a share of the rest"))
     _measures(made)
     for note in found.billed.notes:
         st.caption(theme.text(note))

@@ -21,7 +21,8 @@ class BreakEven:
 
     `capacity_per_h` is what the hardware can serve at the stated utilisation; `own_at_capacity` is
     the cost of one request there; `low_per_h` and `high_per_h` bound the volume where the
-    alternative is an interval (a dear alternative gives the low volume).
+    alternative is an interval (a dear alternative gives the low volume). `lower_bound`: the own
+    cost of a request leaves something out, so that the true volumes are no smaller than these.
     """
 
     requests_per_h: float | None
@@ -31,6 +32,7 @@ class BreakEven:
     own_at_capacity: float
     alternative: float | None
     reason: str | None = None
+    lower_bound: bool = False
 
     @property
     def utilisation(self) -> float | None:

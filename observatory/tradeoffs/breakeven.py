@@ -21,6 +21,7 @@ from observatory.errors import InputError
 from observatory.footprint import EXAMPLE_ZONES, EnergyInput, Scenario, footprints, load_factors
 from observatory.footprint.carbon import S_PER_YEAR, embodied_g
 from observatory.footprint.resolve import Resolved, resolve
+from observatory.footprint.result import Bill
 from observatory.records import Workload
 
 S_PER_HOUR = 3600.0
@@ -43,6 +44,7 @@ class Against:
     co2e_g: BreakEven | None
     water_l: BreakEven | None
     energy_reason: str | None
+    lower_bound: str | None  #: what the own energy leaves out, where a break-even rests on it
 
     def to_json(self) -> dict[str, Any]:
         """Nested plain values."""
@@ -71,30 +73,35 @@ def against(
         bills = _own_and_provider(energy, scenario, factors, utilisation, provider_wh, capacity)
         for offer in offers:
             price = offer.request_usd(workload.prompt_tokens or 0, workload.output_tokens or 0)
-            usd = None if fixed is None else break_even(fixed, marginal, price, capacity)
+            usd = None if fixed is None else _marked(
+                break_even(fixed, marginal.value or 0.0, price, capacity), marginal
+            )  # fmt: skip
+            least = any(found.lower_bound for found in (usd, *bills[:2]) if found is not None)
             made.append(Against(
                 estimate.model, estimate.configuration, workload.label(), utilisation,
                 f"{offer.provider} {offer.model}", offer.source, usd, reason, *bills,
+                footprints([energy], scenario)[0].lower_bound if least else None,
             ))  # fmt: skip
     return made
 
 
 def _own_usd(
     energy: EnergyInput, scenario: Scenario, factors: Resolved, utilisation: float
-) -> tuple[float | None, float, str | None]:
+) -> tuple[float | None, Bill, str | None]:
     """(fixed $ an hour, $ a request, why there is none)."""
+    none = Bill(0.0)
     values = {role: f.value for role, f in factors.factors.items()}
     if "price" in values:
-        return values["price"] * energy.device_count, 0.0, None
+        return values["price"] * energy.device_count, none, None
     if scenario.capex_usd is None:
-        return None, 0.0, "no price of the hardware: --gpu-price (USD/h) or --capex (USD) gives it"
+        return None, none, "no price of the hardware: --gpu-price (USD/h) or --capex (USD) gives it"
     if "tariff" not in values or "life" not in values:
-        return None, 0.0, factors.missing.get("tariff") or "no lifetime: --lifetime-years gives it"
+        return None, none, factors.missing.get("tariff") or "no lifetime: --lifetime-years gives it"
     made = footprints([energy], scenario)[0].costs["electricity"]
     if made.value is None:
-        return None, 0.0, made.reason
+        return None, none, made.reason
     hours = values["life"] * S_PER_YEAR / S_PER_HOUR
-    return scenario.capex_usd * energy.device_count / hours, made.value, None
+    return scenario.capex_usd * energy.device_count / hours, made, None
 
 
 def _own_and_provider(
@@ -125,15 +132,22 @@ def _own_and_provider(
     litres = [f.water_l.value for f in theirs if f.water_l.value is not None]
     if not grams or not litres:
         return None, None, "the example zones give no bill of the provider"
-    water = _interval(0.0, own.water_l.value, litres, capacity)
+    water = _interval(0.0, own.water_l, litres, capacity)
     if hourly is None:
         return None, water, "no embodied carbon of the device: --embodied-kg gives it"
-    return _interval(hourly, own.co2e_operational_g.value, grams, capacity), water, None
+    return _interval(hourly, own.co2e_operational_g, grams, capacity), water, None
 
 
-def _interval(fixed: float, marginal: float, others: Sequence[float], capacity: float) -> BreakEven:
+def _interval(fixed: float, marginal: Bill, others: Sequence[float], capacity: float) -> BreakEven:
     low, high = min(others), max(others)
-    return break_even(fixed, marginal, (low * high) ** 0.5, capacity, low, high)
+    middle = (low * high) ** 0.5
+    found = break_even(fixed, marginal.value or 0.0, middle, capacity, low, high)
+    return _marked(found, marginal)
+
+
+def _marked(found: BreakEven, marginal: Bill) -> BreakEven:
+    """A marginal cost that leaves something out makes every volume a lower bound."""
+    return replace(found, lower_bound=marginal.lower_bound)
 
 
 def parse_interval(text: str) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,16 @@ Key = tuple[str, str, str, str]
 @dataclass(frozen=True, slots=True)
 class Analysis:
     """One group of units under every rule asked for. `collinear`: inputs that are one another's
-    multiples, so that the analysis sees only one of them."""
+    multiples, so that the analysis sees only one of them. `at_least`: inputs that are lower bounds,
+    for what `lower_bound` says."""
 
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     results: tuple[CrossEfficiency, ...]
     collinear: tuple[str, ...]
+    at_least: tuple[str, ...] = ()
+    lower_bound: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Nested plain values, each result with its ranking."""
@@ -118,16 +121,23 @@ def of_store(
         for cost in dict.fromkeys(costs)
     ]
     made = [
-        analyse(
+        _bounded(analyse(
             name, [_unit(key) for key in rows[0]],
             {t.cost: [r[k] for k in rows[0]] for t, r in zip(asked, rows, strict=True)},
             {lane: _scores(asked[0], rows[0])}, **options,
-        )
+        ), asked)
         for name, rows in _groups(asked) if len(rows[0]) > 1
     ]  # fmt: skip
     if not made:
         raise InputError(f"fewer than two models have {', '.join(costs)} and a score in {lane}")
     return made
+
+
+def _bounded(made: Analysis, asked: Sequence[Tradeoff]) -> Analysis:
+    """The analysis with what the energy in its inputs leaves out."""
+    groups = {t.cost: _same(t.groups, made.name) for t in asked}
+    said = {cost: g.lower_bound for cost, g in groups.items() if g is not None and g.lower_bound}
+    return replace(made, at_least=tuple(said), lower_bound=next(iter(said.values()), None))
 
 
 def _groups(asked: Sequence[Tradeoff]) -> list[tuple[str, list[dict[Key, float]]]]:

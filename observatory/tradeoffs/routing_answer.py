@@ -72,6 +72,8 @@ def rows(made: RoutingBills) -> list[dict[str, Any]]:
                     f"saved_{word}_high": saved.high}  # fmt: skip
         reasons = {b.reason for b in policy.bills.values() if b.reason}
         row["missing"] = "; ".join(sorted(reasons)) or None
+        least = any(bill.lower_bound for bill in policy.bills.values())
+        row["lower_bound"] = made.lower_bound if least else None
         out.append(row)
     return out
 

@@ -18,8 +18,9 @@ from observatory.decision.policies import Policy
 from observatory.footprint import EnergyInput, FactorTable, Scenario, load_factors
 from observatory.footprint.bills import draws, medians
 from observatory.footprint.energy import Floats, covered
+from observatory.footprint.formulas import NO_JOULES
 from observatory.footprint.resolve import Resolved, resolve
-from observatory.footprint.result import COST_NAMES, Bill, bill_json
+from observatory.footprint.result import COST_NAMES, Bill, bill_json, lower_bound_of
 from observatory.footprint.uncertainty import normals, quantiles
 from observatory.tradeoffs.routing_use import ModelUse
 
@@ -79,6 +80,7 @@ class RoutingBills:
     cost_basis: str | None
     items: int
     notes: tuple[str, ...] = field(default=())
+    lower_bound: str | None = None  #: what the energy of the models leaves out
 
     def without_last(self) -> RoutingBills:
         """The same bills less the last policy, which stood in for the reference alone."""
@@ -88,6 +90,7 @@ class RoutingBills:
         """Nested plain values."""
         own = {name: getattr(self, name) for name in (
             "reference", "zone", "example", "boundary", "edition", "kind", "cost_basis", "items",
+            "lower_bound",
         )}  # fmt: skip
         made = [policy.to_json() for policy in self.policies]
         return own | {"notes": list(self.notes), "policies": made}
@@ -100,6 +103,7 @@ class _Drawn:
     value: float | None
     draws: Floats | None
     reason: str | None = None
+    lower_bound: bool = False  #: as of `Bill`
 
 
 def bill_policies(
@@ -137,7 +141,23 @@ def bill_policies(
     return RoutingBills(
         policies[reference].name, made, scenario.zone, example, scenario.boundary, table.edition,
         kinds.pop() if len(kinds) == 1 else None, basis, len(policies[0].quality), tuple(notes),
+        lower_bound_of(_leave_out(policies, uses, scenario)),
     )  # fmt: skip
+
+
+def _leave_out(
+    policies: Sequence[Policy], uses: Sequence[ModelUse], scenario: Scenario
+) -> list[tuple[str, tuple[str, ...]]]:
+    """(device, or the model where none is named; parts of the boundary that its energy leaves out)
+    of the models that are asked and have energy."""
+    found = []
+    for j, use in enumerate(uses):
+        asked = next((policy.calls[:, j] for policy in policies if policy.calls[:, j].any()), None)
+        if asked is not None:
+            inside = covered(_mean_use(use, asked), scenario.boundary, scenario.active_share)
+            if inside.joules is not None:
+                found.append((use.base.device or use.model, tuple(inside.missing)))
+    return found
 
 
 def _mean_use(use: ModelUse, calls: Floats) -> EnergyInput:
@@ -165,11 +185,13 @@ def _model_draws(
     mids = medians(block, inside, resolved, priced)
     drawn = draws(block, priced, resolved, inside)
     known = inside[0].joules is not None
+    least = known and bool(inside[0].missing)
     out = []
     for i, policy in enumerate(policies):
         found = {
-            name: _Drawn(float(mids[name][i, 0]), drawn[name][i]) for name in mids
-            if known or name in ("cost_cloud_usd", "cost_api_usd")
+            name: _Drawn(float(mids[name][i, 0]), drawn[name][i],
+                         lower_bound=least and name not in NO_JOULES)
+            for name in mids if known or name in ("cost_cloud_usd", "cost_api_usd")
         }  # fmt: skip
         if use.stated_usd is not None:
             stated = float((policy.calls[:, column] * use.stated_usd).mean())
@@ -226,7 +248,8 @@ def _totals(
                 if drawn is not None and drawn.draws is not None:
                     total = total + drawn.draws * np.exp(shift[j])
                     value += drawn.value or 0.0
-            found[name] = _Drawn(value, total)
+            least = any(drawn is not None and drawn.lower_bound for _, _, drawn in amounts)
+            found[name] = _Drawn(value, total, lower_bound=least)
     return found
 
 
@@ -282,7 +305,7 @@ def _bill(drawn: _Drawn) -> Bill:
     if drawn.value is None or drawn.draws is None:
         return Bill(reason=drawn.reason)
     low, mid, high = (float(q) for q in quantiles(drawn.draws.copy()[None, :])[:, 0])
-    return Bill(drawn.value, low, high, mid)
+    return Bill(drawn.value, low, high, mid, lower_bound=drawn.lower_bound)
 
 
 def _saving(own: _Drawn, against: _Drawn) -> Saving:

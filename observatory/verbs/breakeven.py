@@ -72,6 +72,7 @@ def command(
     marks, where = legend([f.configuration for f in found[:SHOWN]])
     reasons = {r for f in found for r in (f.usd_reason, f.energy_reason) if r}
     reasons |= {f"$: {f.usd.reason}" for f in found if f.usd and f.usd.reason}
+    reasons |= {f"≥ {f.lower_bound}" for f in found if f.lower_bound}
     print_table(
         f"Requests an hour at which {model} and a provider cost the same "
         f"({request.label()}, utilisation {utilisation:.0%})",
@@ -99,8 +100,11 @@ def _capacity(found: BreakEven | None) -> str | None:
 def _volume(found: BreakEven | None) -> str | None:
     if found is None or (found.alternative is None and found.requests_per_h is None):
         return None  # an unknown price is not a provider that is cheaper at any volume
+    least = "≥ " if found.lower_bound else ""
     ends = [found.low_per_h, found.high_per_h]
     if found.alternative is not None and any(e is not None for e in ends):
         low, high = ("never" if e is None else significant(e) for e in ends)
-        return "from the first" if found.high_per_h == 0 else f"{low} – {high}"
-    return "never" if found.requests_per_h is None else significant(found.requests_per_h)
+        if found.high_per_h == 0:
+            return f"{'at best ' if least else ''}from the first"
+        return f"{least}{low} – {high}"
+    return "never" if found.requests_per_h is None else least + significant(found.requests_per_h)

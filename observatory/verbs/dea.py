@@ -103,7 +103,9 @@ def _print(made: Analysis) -> None:
     if len(made.results) == 2 and made.results[0].ranking != made.results[1].ranking:
         notes.append("the two rules rank differently: name the rule with the number")
     notes += [f"{found}: the analysis sees one of them" for found in made.collinear]
+    notes += [f"≥ {made.lower_bound}"] if made.lower_bound else []
+    inputs = [f"≥ {name}" if name in made.at_least else name for name in made.inputs]
     print_table(
-        f"DEA, {made.name}: {', '.join(made.inputs)} against {', '.join(made.outputs)}",
+        f"DEA, {made.name}: {', '.join(inputs)} against {', '.join(made.outputs)}",
         columns, rows, notes,
     )  # fmt: skip

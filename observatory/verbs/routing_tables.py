@@ -42,9 +42,10 @@ def _amount(bill: Bill, quantity: str) -> str:
     unit = billing.unit_of(quantity)
     if bill.value is None:
         return show(None, unit)
+    least = "≥ " if bill.lower_bound else ""
     if bill.low is None or bill.high is None or bill.high - bill.low <= 1e-9 * bill.value:
-        return show(bill.value, unit, 2)
-    return show_interval(bill.low, bill.value, bill.high, unit, 2)
+        return least + show(bill.value, unit, 2)
+    return least + show_interval(bill.low, bill.value, bill.high, unit, 2)
 
 
 def _share(bill: Bill) -> str:
@@ -74,4 +75,6 @@ def _notes(made: RoutingBills) -> list[str]:
             p.bills[quantity].reason for p in made.policies if p.bills[quantity].reason
         )
         lines += [f"{name}: – because {reason}" for reason in reasons]
+    if made.lower_bound:
+        lines.append(f"≥ {made.lower_bound}; what is saved is a share of the rest")
     return [*lines, *made.notes]

@@ -147,3 +147,18 @@ def test_an_assumed_error_is_shown_and_can_be_taken_away(
     assert run(observatory, [*base, "--assume-error", "0", "--json"]) == 0
     (group,) = json.loads(capsys.readouterr().out)["groups"]
     assert group["exact_costs"] == 2 and group["assumed_costs"] == 0
+
+
+def test_inputs_that_leave_energy_out_are_marked(
+    database: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = ["--db", str(database), "--lane", LANE, "--rule", "benevolent", "--workload", "100,50"]
+    least = "lower bound: energy leaves out idle"
+    code, out, _ = call(capsys, *base)
+    assert code == 0 and "runtime_s, ≥ energy_j against" in out and f"≥ {least}" in out
+    code, out, _ = call(capsys, *base, "--json")
+    (found,) = json.loads(out)
+    assert found["at_least"] == ["energy_j"] and found["lower_bound"] == least
+    for whole in (["--boundary", "host"], ["--input", "runtime_s"]):
+        code, out, _ = call(capsys, *base, *whole)
+        assert code == 0 and "≥" not in out

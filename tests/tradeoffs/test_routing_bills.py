@@ -17,6 +17,7 @@ from observatory.errors import InputError, UnknownNameError
 from observatory.footprint import Scenario
 from observatory.importers.items import Tables
 from observatory.tradeoffs.routing import Choices, decisive, lab
+from observatory.tradeoffs.routing_answer import rows
 from observatory.tradeoffs.routing_bills import RoutingBills, bill_policies
 from observatory.tradeoffs.routing_use import uses
 from tests import synthetic
@@ -220,3 +221,29 @@ def test_the_example_is_said_to_be_synthetic(capsys: pytest.CaptureFixture[str])
         code = run(observatory, wrong)
         captured = capsys.readouterr()
         assert (code, captured.out) == (2, "") and "--example" in captured.err
+
+
+def test_joules_of_the_device_alone_make_lower_bounds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    least = "lower bound: energy leaves out cpu, dram, idle"
+    made = billed(joules(), covers="device")
+    assert made.lower_bound == least and made.to_json()["lower_bound"] == least
+    for policy in made.policies:
+        assert all(bill.lower_bound for bill in policy.bills.values())
+        assert policy.to_json()["bills"]["energy_wh"]["lower_bound"] is True
+    assert {row["lower_bound"] for row in rows(made)} == {least}
+    rented = billed(joules(), replace(STATED, cost_basis="api", api_input_usd_per_mtok=1.0,
+                                      api_output_usd_per_mtok=1.0), covers="device")  # fmt: skip
+    assert not any(p.bills["cost_usd"].lower_bound for p in rented.policies)
+    whole = billed(joules())
+    assert whole.lower_bound is None and {row["lower_bound"] for row in rows(whole)} == {None}
+    assert not any(b.lower_bound for p in whole.policies for b in p.bills.values())
+    path = tmp_path / "items.csv"
+    path.write_text("item,model,correct,cost_j\na,s,1,1\na,l,1,9\nb,s,0,1\nb,l,1,9\n")
+    for covers, many in (("device", 4 * 3), ("wall", 0)):
+        assert run(observatory, ["route", str(path), "--zone", "FRA", "--joules", covers]) == 0
+        out = capsys.readouterr().out
+        assert (f"≥ {least}; what is saved is a share of the rest" in out) is bool(many)
+        assert out.count("≥ ") >= many if many else "≥" not in out
+        assert max(map(len, out.splitlines())) <= 100

@@ -332,3 +332,22 @@ def test_an_unlisted_price_gives_no_volume(database: Path) -> None:
     assert made.usd is not None and made.usd.requests_per_h is None
     assert made.usd.reason == "the provider's cost is unknown"
     assert _volume(made.usd) is None  # not "never", which would say that the provider is cheaper
+
+
+def test_a_break_even_on_a_part_of_the_energy_is_a_lower_bound(
+    database: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = ["breakeven", "SmolLM2-135M", "--db", str(database), "--zone", "FRA", "--prompt", "100",
+            "--output", "50", "--api-input-price", "1", "--api-output-price", "2"]  # fmt: skip
+    least = "lower bound: energy leaves out idle"
+    bought = ["--capex", "100", "--tariff", "0.1", "--provider-wh", "0.1,0.5", "--embodied-kg", "1"]
+    code, out, _ = call(capsys, *base, *bought)
+    assert code == 0 and f"≥ {least}" in out and "at best from the first" in out
+    assert out.count("≥ ") == 3  # money, carbon and the note
+    code, out, _ = call(capsys, *base, *bought, "--json")
+    (found,) = json.loads(out)
+    assert found["lower_bound"] == least
+    assert all(found[name]["lower_bound"] for name in ("usd", "co2e_g", "water_l"))
+    for whole in (["--gpu-price", "0.05"], [*bought, "--boundary", "host"]):
+        code, out, _ = call(capsys, *base, *whole)
+        assert code == 0 and "≥" not in out and "at best" not in out
