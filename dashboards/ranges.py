@@ -6,6 +6,8 @@ import pandas as pd
 
 from dashboards.theme import text
 
+PREFIX = "outside the measured range: "  #: of a reason, which the line has said already
+
 
 def outside(requests: pd.DataFrame) -> str | None:
     """A line of Markdown, of the configurations that the request leaves; None where it leaves none.
@@ -17,7 +19,7 @@ def outside(requests: pd.DataFrame) -> str | None:
     left = requests[requests["extrapolated"]]
     reasons = list(dict.fromkeys(left["extrapolation"].dropna()))
     more = f"; and {len(reasons) - 1} other ranges" if len(reasons) > 1 else ""
-    first = reasons[0].partition(": ")[2] if reasons else "see the table of configurations"
+    first = reasons[0].removeprefix(PREFIX) if reasons else "see the table of configurations"
     every = "every configuration" if len(left) == len(requests) else (
         f"{len(left)} of {len(requests)} configurations"
     )  # fmt: skip

@@ -68,6 +68,7 @@ class Ceilings:
         }
         self._peaks = _best_peaks(connection)
         self._known: dict[tuple[str, str], Ceiling | None] = {}
+        self._catalogued: dict[str, Hardware | None] = {}
 
     def of(self, configuration_key: str, environment_key: str) -> Ceiling | None:
         """The ceiling of a configuration on a machine."""
@@ -110,16 +111,24 @@ class Ceilings:
 
     def _hardware(self, row: Mapping[str, Any], environment_key: str) -> Hardware | None:
         device = str(row["device_kind"])
-        try:
-            return hardware.lookup(device)
-        except UnknownNameError:
-            pass
+        known = self.catalogued(device)
+        if known is not None:
+            return known
         ids = (environment_key, device, str(row["dtype"]), row["threads"])
         flops = self._peaks.get((*ids, "matmul_flops_per_s"))
         bandwidth = self._peaks.get((*ids[:2], None, row["threads"], "bandwidth_bytes_per_s"))
         if flops is None or bandwidth is None:
             return None
         return Hardware.measured(device, flops, bandwidth, self._memory[environment_key])
+
+    def catalogued(self, device: str) -> Hardware | None:
+        """The catalogue's figures of a device as the driver names it; None where it has none."""
+        if device not in self._catalogued:
+            try:
+                self._catalogued[device] = hardware.lookup(device)
+            except UnknownNameError:
+                self._catalogued[device] = None
+        return self._catalogued[device]
 
     def beside(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """The summary row with its roofline time, bound, MFU and MBU (None where unknown)."""

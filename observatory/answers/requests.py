@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from sqlalchemy import Engine, select
 
@@ -44,10 +45,13 @@ def request_table(
 ) -> pd.DataFrame:
     """Times and joules of one request on every configuration × machine, fastest first.
 
-    The columns are those of `Laws.requests`; `laws` saves reading the fits again. Raises InputError
-    where nothing was measured or `model` may be several, UnknownNameError for one without a fit.
+    The columns are those of `Laws.requests`, and `faster_than_roofline`: the fit does not hold
+    there, which `extrapolated` and `extrapolation` then say too. `laws` saves reading the fits
+    again. Raises InputError where nothing was measured or `model` may be several, UnknownNameError
+    for one without a fit.
     """
     rows = _chosen(read_laws(engine, keys) if laws is None else laws, workload, model, keys)
+    rows = _flagged(engine, rows, workload, keys)
     return rows.sort_values(["runtime_s", "model", "configuration_key"], ignore_index=True)
 
 
@@ -128,6 +132,30 @@ def energy_reasons(engine: Engine, keys: Sequence[str] | None = None) -> dict[st
         query = query.where(s.c.configuration_key.in_(keys))
     rows = reader.frame(engine, query)
     return dict(zip(rows["configuration_key"], rows["energy_reason"], strict=True))
+
+
+def _flagged(
+    engine: Engine, rows: pd.DataFrame, workload: Workload, keys: Sequence[str] | None
+) -> pd.DataFrame:
+    """The rows with `faster_than_roofline`, told apart by peaks of the catalogue alone."""
+    with engine.connect() as connection:
+        ceilings = Ceilings(connection, keys)
+    bounds = _Bounds(ceilings, workload)
+    columns = ("configuration_key", "environment_key", "device_kind", "runtime_s", "extrapolation")
+    said: dict[int, dict[str, Any]] = {}
+    for i, values in enumerate(zip(*(rows[c].tolist() for c in columns), strict=True)):
+        row = dict(zip(columns, values, strict=True))
+        if ceilings.catalogued(str(row["device_kind"])) is not None:
+            found = _too_fast(row, bounds.of(row["configuration_key"], row["environment_key"]))
+            said |= {i: found} if found else {}
+    fast = np.isin(np.arange(len(rows)), list(said))
+    made = rows.assign(faster_than_roofline=fast, extrapolated=rows["extrapolated"] | fast)
+    if said:
+        reasons = rows["extrapolation"].tolist()
+        for i, found in said.items():
+            reasons[i] = found["extrapolation"]
+        made["extrapolation"] = np.array(reasons, dtype=object)
+    return made
 
 
 class _Bounds:

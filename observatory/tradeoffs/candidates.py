@@ -52,6 +52,7 @@ class Candidate:
     memory_bytes: float | None = None
     exact: bool = False  #: no error of the cost is known
     assumed_rel: float | None = None  #: relative error that was assumed, where none was stated
+    extrapolation: str | None = None  #: why the fit may not hold for this request
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,8 @@ def own_lots(
     plain = list(plain_rows(rows[[*_FACTS]]))
     bare = [
         Candidate(row["model"], row["configuration"], row["precision"], row["ttft_s"],
-                  row["tpot_s"], known.get(row["configuration_key"]))
+                  row["tpot_s"], known.get(row["configuration_key"]),
+                  extrapolation=row["extrapolation"])
         for row in plain
     ]  # fmt: skip
     if cost == "runtime_s":
@@ -118,7 +120,7 @@ _FACTS = (
     "model", "configuration", "precision", "configuration_key", "environment_key", "device_kind",
     "device_count", "ttft_s", "tpot_s", "runtime_s", "runtime_low_s", "runtime_high_s",
     "device_j", "cpu_j", "dram_j", "energy_j", "energy_method", "energy_provenance",
-    "repeat_rel_std", "error_rel",
+    "repeat_rel_std", "error_rel", "extrapolation",
 )  # fmt: skip
 
 

@@ -66,6 +66,7 @@ class Point:
     licence: str
     cost_assumed_rel: float | None  #: relative error of the cost that was assumed, not stated
     cost_per_correct: float | None  #: with a quality floor, of a score that is a share
+    extrapolation: str | None = None  #: why the fit that the cost rests on may not hold here
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +289,7 @@ def _points(
             c.model, c.configuration, joined[i].cost, cost_low, cost_high, s.score, low, high,
             bool(mask[i]), float(sure[i]), chance.marker(float(sure[i])), str(i) in corners,
             s.lane, match.inherited, match.of_variant, s.source, s.licence, c.assumed_rel,
-            _per_correct(options[i], s, floor),
+            _per_correct(options[i], s, floor), c.extrapolation,
         ))  # fmt: skip
     return tuple(sorted(made, key=lambda p: (p.cost, -p.score, p.model)))
 

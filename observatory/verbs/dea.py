@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from observatory.errors import InputError
-from observatory.verbs import billing, options
+from observatory.verbs import billing, options, outside
 from observatory.verbs.frontier import COSTS, request_of
 from observatory.verbs.tables import print_table
 
@@ -72,10 +72,13 @@ def command(
         wrong = [name for name in inputs if name not in COSTS]
         if wrong:
             raise InputError(f"input {wrong[0]!r} is no cost of the store: {', '.join(COSTS)}")
+        engine, request = open_read_only(db), request_of(workload)
         made = dea.of_store(
-            open_read_only(db), inputs or ("runtime_s", "energy_j"), lane, request_of(workload),
+            engine, inputs or ("runtime_s", "energy_j"), lane, request,
             Scenario(**choices), imported, **asked,
         )  # fmt: skip
+        if not imported:
+            outside.warn(outside.outside(engine, request))
     if json_:
         options.print_json([analysis.to_json() for analysis in made])
         return

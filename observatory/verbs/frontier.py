@@ -238,6 +238,7 @@ def _print_group(cost: str, group: Group, quality: float | None, floor: float | 
             "hull" if point.on_hull else "frontier" if point.on_frontier else "",
             "inherited" if point.inherited else "",
             f"score of {point.of_variant}" if point.of_variant else "",
+            "OUTSIDE" if point.extrapolation else "",
         ]
         rows.append([
             MARKS[point.marker], point.model[-36:], mark,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from observatory import answers
 from observatory.cli import observatory, run
+from observatory.importing import import_file
 from observatory.records import Workload
 from observatory.runtime.plausibility import beats_roofline
 from observatory.store import schema
@@ -76,3 +78,44 @@ def test_a_little_above_the_rated_clock_is_no_contradiction() -> None:
     times = np.array([0.94, 0.96, 1.5, np.nan])
     assert beats_roofline(times, 1.0).tolist() == [True, False, False, False]
     assert not beats_roofline(times[0], np.nan)
+
+
+SAID = "the fit does not hold here"
+LANE = "synthetic-bench/accuracy/5-shot/own/generic"
+SCORES = """model,phase,benchmark,metric,score,stderr,shots,harness,precision,source,licence
+OLMoE-1B-7B,e2e,synthetic-bench,accuracy,0.40,0.01,5,own,,synthetic,CC0
+Llama-3.2 1B,e2e,synthetic-bench,accuracy,0.55,0.01,5,own,,synthetic,CC0
+"""
+
+
+def test_what_rests_on_such_a_fit_is_flagged(
+    measured: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = answers.request_table(measured, REQUEST)
+    assert not before["faster_than_roofline"].any()
+    with_constant_steps(measured, 0.002)
+    rows = answers.request_table(measured, REQUEST).set_index("model")
+    fast = {"OLMoE-1B-7B": True, "Qwen2.5-7B": True, "Llama-3.2 1B": False}
+    assert rows["faster_than_roofline"].to_dict() == fast
+    for e in answers.estimate(measured, REQUEST):  # both doors say the same
+        assert rows.loc[e.model]["extrapolation"] == e.extrapolation
+    wrong = rows.loc["OLMoE-1B-7B"]
+    assert wrong["extrapolated"] and wrong["extrapolation"].endswith(SAID)
+    assert "context from 33 (measured 2049-2080" in wrong["extrapolation"]  # it says both
+    assert SAID not in str(rows.loc["Llama-3.2 1B"]["extrapolation"])
+    (tmp_path / "scores.csv").write_text(SCORES)
+    import_file(tmp_path / "h100.db", tmp_path / "scores.csv")
+    capsys.readouterr()
+    asked = ["--lane", LANE, "--workload", "32,32,64"]
+    for verb in ("frontier", "dea"):
+        assert run(observatory, [verb, *asked]) == 0
+        told = capsys.readouterr()
+        warned = sorted(line for line in told.err.splitlines() if SAID in line)
+        assert [line.split(" on ")[0] for line in warned] == [
+            "warning: OLMoE-1B-7B", "warning: Qwen2.5-7B",
+        ]  # fmt: skip
+        assert ("OUTSIDE" in told.out) is (verb == "frontier")
+        assert max(map(len, told.out.splitlines())) <= 100
+    assert run(observatory, ["frontier", *asked, "--json"]) == 0
+    points = json.loads(capsys.readouterr().out)["groups"][0]["points"]
+    assert {p["model"] for p in points if SAID in str(p["extrapolation"])} == {"OLMoE-1B-7B"}
