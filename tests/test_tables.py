@@ -106,3 +106,31 @@ def test_a_word_longer_than_any_name_is_folded_whole(capsys: Capture) -> None:
     tables.print_table("", ["what", "#n"], [["x" * 150, 7]])
     out = capsys.readouterr().out
     assert out.count("x") == 150 and max(len(line.rstrip()) for line in out.splitlines()) <= 100
+
+
+def test_a_column_of_the_summary_has_one_unit(capsys: pytest.CaptureFixture[str]) -> None:
+    """An idle window of seconds beside passes of milliseconds: the unit stands in the heading."""
+    from observatory.verbs.show import _summary
+
+    kept = {"model": "Llama-3.2 1B", "context_tokens": None, "output_tokens": 1, "batch": 1,
+            "tokens_per_s": 128005.3, "n_processes": 3, "n_windows": 65, "role": "anchor",
+            "energy_provenance": "measured", "energy_method": "nvml_counter",
+            "energy_boundary": "device", "energy_reason": None}  # fmt: skip
+    rows = [
+        kept | {"phase": phase, "prompt_tokens": 8192, "runtime_s": s, "runtime_low_s": s / 3,
+                "runtime_high_s": 3 * s, "energy_j": j}
+        for phase, s, j in (("prefill", 0.0141, 2.49), ("decode", 0.875, 467.0),
+                            ("idle", 15.96, 1220.0), ("prefill", 9e-5, None))
+    ]  # fmt: skip
+    _summary(rows)
+    lines = capsys.readouterr().out.splitlines()
+    assert "time (ms)" in lines[2] and "energy (J)" in lines[2]
+    table = lines[4:8]
+    for line, time, energy in zip(table, ("14.1 [4.70–42.3]", "875 [292–2620]",
+                                          "16000 [5320–47900]", "0.0900 [0.0300–0.270]"),
+                                  ("2.49", "467", "1220", "–"), strict=True):  # fmt: skip
+        assert f" {time} " in line and f" {energy} " in line
+        assert not any(f" {unit} " in line for unit in ("s", "ms", "µs", "J", "kJ"))
+    assert max(map(len, lines)) <= 100
+    _summary([rows[0] | {"energy_j": None, "energy_reason": "no sensor"}])
+    assert "energy is NULL: no sensor" in capsys.readouterr().out

@@ -7,9 +7,8 @@ from typing import Any
 import click
 
 from observatory.units import show as text
-from observatory.units import show_interval
 from observatory.verbs import options
-from observatory.verbs.tables import legend, percent, print_table
+from observatory.verbs.tables import in_one_unit, legend, percent, print_table
 
 WHAT = ("summary", "runs", "cells", "fits", "findings", "api-runs")
 
@@ -52,20 +51,37 @@ def command(what: str, run_id: str | None, db: str, json_: bool) -> None:
 
 
 def _summary(rows: list[dict[str, Any]]) -> None:
+    time, times = _around_the_middle(
+        "time", "runtime_s",
+        [(r["runtime_low_s"], r["runtime_s"], r["runtime_high_s"]) for r in rows],
+    )  # fmt: skip
+    energy, joules = _around_the_middle(
+        "energy", "energy_j", [(None, r["energy_j"], None) for r in rows]
+    )
     print_table(
         "Summary: median of one iteration [95 % interval]",
-        ["model", "phase", "#p", "#c", "#o", "#B", "#time", "#token/s", "#energy", "#n", "role"],
+        ["model", "phase", "#p", "#c", "#o", "#B", time, "#token/s", energy, "#n", "role"],
         [
             [r["model"], r["phase"], r["prompt_tokens"] and int(r["prompt_tokens"]),
              None if r["context_tokens"] is None else int(r["context_tokens"]),
-             r["output_tokens"] and int(r["output_tokens"]), r["batch"],
-             show_interval(r["runtime_low_s"], r["runtime_s"], r["runtime_high_s"], "runtime_s"),
+             r["output_tokens"] and int(r["output_tokens"]), r["batch"], took,
              None if r["tokens_per_s"] is None else f"{r['tokens_per_s']:.1f}",
-             text(r["energy_j"], "energy_j"), f"{r['n_processes']}/{r['n_windows']}", r["role"]]
-            for r in rows
+             spent, f"{r['n_processes']}/{r['n_windows']}", r["role"]]
+            for r, took, spent in zip(rows, times, joules, strict=True)
         ],
         _energy_notes(rows),
     )  # fmt: skip
+
+
+def _around_the_middle(
+    name: str, quantity: str, bounds: list[tuple[float | None, float | None, float | None]]
+) -> tuple[str, list[str]]:
+    """A column in the unit of its median: a pass takes milliseconds and an idle window seconds, so
+    that the largest would turn most of them into thousandths."""
+    from observatory.statistics import median
+
+    known = [middle for _, middle, _ in bounds if middle is not None]
+    return in_one_unit(name, quantity, bounds, like=median(known) if known else None)
 
 
 def _energy_notes(rows: list[dict[str, Any]]) -> list[str]:

@@ -141,13 +141,13 @@ def _drawn(title: str, columns: Sequence[Column], width: int) -> Any:
 
 def in_one_unit(
     name: str, quantity: str, bounds: Sequence[tuple[float | None, float | None, float | None]],
-    at_least: Sequence[bool] = (),
+    at_least: Sequence[bool] = (), like: float | None = None,
 ) -> tuple[str, list[str]]:  # fmt: skip
-    """Heading and cells of a column of (low, middle, high): the unit, that of the largest middle,
-    stands in the heading alone. `at_least` marks lower bounds."""
+    """Heading and cells of a column of (low, middle, high): the unit, that of `like` or else of the
+    largest middle, stands in the heading alone. `at_least` marks lower bounds."""
     from observatory.units import largest, show_interval, symbol
 
-    like = largest(middle for _, middle, _ in bounds)
+    like = largest(middle for _, middle, _ in bounds) if like is None else like
     if like is None:
         return f"#{name}", ["–"] * len(bounds)
     unit = symbol(quantity, like)
