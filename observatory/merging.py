@@ -2,7 +2,7 @@
 
 Facts are the same in both or in one alone. What is said of a run and its cells while they happen
 changes, so that two copies of a run may differ: the later one is right, in whatever order they are
-merged.
+merged. Bills that the other database keeps come along, with their scenario and edition.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, func, select
+from sqlalchemy import Connection, Engine, Table, UniqueConstraint, bindparam, func, select
 
 from observatory.derive import derive
 from observatory.errors import InputError
@@ -31,7 +31,7 @@ IN_ONE_QUERY = 500  #: cells: SQLite limits the variables of a statement
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """How many facts were new, by table."""
+    """How many facts and kept bills were new, by table."""
 
     added: dict[str, int]
 
@@ -42,7 +42,7 @@ class Merged:
 
 
 def merge(into: str | Path, other: str | Path) -> Merged:
-    """Add the facts of `other` to `into`, in one transaction, and derive again.
+    """Add the facts and kept bills of `other` to `into`, in one transaction, and derive again.
 
     Raises InputError where both are the same database, or where two copies of a run were each gone
     on with; DatabaseError where one cannot be read.
@@ -56,6 +56,7 @@ def merge(into: str | Path, other: str | Path) -> Merged:
         added = {t.name: _copy(source, connection, t) for t in BY_KEY}
         added |= {t.name: _copy(source, connection, t, drop=("id",)) for t in BY_NUMBER}
         added |= _copy_cells(source, connection, newer)
+        added[schema.estimate.name] = _copy_bills(source, connection, newer)
         for run in newer.values():
             connection.execute(
                 schema.run.update().where(schema.run.c.id == run["id"]).values(**run)
@@ -131,6 +132,26 @@ def _copy_cells(source: Engine, target: Connection, newer: Mapping[str, Any]) ->
             _refuse_forks(target, kept)
             added += writer.insert_new(target, schema.window, kept)
     return {"cell": new, "window": added}
+
+
+def _copy_bills(source: Engine, target: Connection, newer: Mapping[str, Any]) -> int:
+    """Bills that `source` keeps. One that is kept here stays, unless it is of an earlier copy of a
+    run of which `source` has the later."""
+    e, c = schema.estimate, schema.cell
+    before = int(target.execute(select(func.count()).select_from(e)).scalar_one())
+    if newer:
+        unique = next(u for u in e.constraints if isinstance(u, UniqueConstraint))
+        names = [column.name for column in unique.columns]
+        stacks = select(c.c.configuration_key).where(c.c.run_id.in_(list(newer)))
+        query = select(*(e.c[n] for n in names)).where(e.c.configuration_key.in_(stacks))
+        with source.connect() as connection:
+            later = [{f"of_{n}": row[n] for n in names}
+                     for row in connection.execute(query).mappings()]  # fmt: skip
+        if later:
+            same = (e.c[n] == bindparam(f"of_{n}") for n in names)
+            target.execute(e.delete().where(*same), later)
+    _copy(source, target, e, drop=("id",))
+    return int(target.execute(select(func.count()).select_from(e)).scalar_one()) - before
 
 
 def _advance(

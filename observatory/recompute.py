@@ -1,4 +1,5 @@
-"""Bill kept estimates again under another edition of the factors; nothing kept is changed.
+"""Bill kept estimates again under another edition of the factors, or on configurations that have
+come since; nothing kept is changed.
 
 The energy comes from the fits as they stand now, the scenario from the kept row.
 """
@@ -14,7 +15,7 @@ from observatory import answers
 from observatory.errors import InputError
 from observatory.footprint import FactorTable, Scenario
 from observatory.footprint.scenario import scenario_from
-from observatory.ingest import store_estimates, store_factors
+from observatory.ingest import keep_bills, store_estimates, store_factors
 from observatory.records import Workload
 from observatory.store import schema
 
@@ -48,6 +49,16 @@ def recompute(engine: Engine, table: FactorTable) -> Recomputed:
         requests += len(found)
     after = _count(engine, table.edition)
     return Recomputed(requests, after - before, _count(engine) - after)
+
+
+def bill_all(engine: Engine) -> int:
+    """Keep the bills of one request that every fit covers on every configuration, in each scenario
+    that the store keeps bills of; where it keeps none, in the example zones. Returns how many are
+    new."""
+    scenarios = {scenario.key: scenario for _, scenario in _kept(engine)}
+    if not scenarios:
+        return keep_bills(engine)
+    return sum(keep_bills(engine, scenario) for scenario in scenarios.values())
 
 
 def _kept(engine: Engine) -> dict[tuple[Workload, Scenario], set[tuple[str, str]]]:

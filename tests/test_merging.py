@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from observatory import answers
+from observatory.cli import observatory, run
 from observatory.datasets.write import publish
 from observatory.errors import InputError
 from observatory.merging import merge
@@ -26,6 +27,9 @@ FACTS = {
     "peak": "select run_id, device, quantity, dtype, value from peak order by 1, 2, 3, 4",
     "summary": "select configuration_key, phase, prompt_tokens, context_tokens, runtime_s, "
                "n_windows, energy_j from summary order by 1, 2, 3, 4, 5",
+    "estimate": "select configuration_key, environment_key, prompt_tokens, output_tokens, batch, "
+                "scenario_hash, scenario, edition, bill, low, mid, high, reason, factors "
+                "from estimate order by 1, 2, 3, 4, 5, 6, 8, 9",
     "fit": "select configuration_key, quantity, data_hash, parameters from fit order by 1, 2",
 }  # fmt: skip
 
@@ -153,3 +157,53 @@ def test_two_measurements_under_one_name_are_refused_and_nothing_is_stored(
     with pytest.raises(InputError, match="gone on with in both databases"):
         merge(into, other)
     assert content(into) == before
+
+
+BILLS = "select model, zone, bill, mid, edition from v_footprint order by 1, 2, 3"
+
+
+def bills(path: Path) -> list[Any]:
+    with sqlite3.connect(path) as connection:
+        return connection.execute(BILLS).fetchall()
+
+
+def test_the_bills_of_the_runs_come_along(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those that were kept, with their factors; and those of a database that kept none."""
+    other, bare = tmp_path / "other.db", tmp_path / "all.db"
+    synthetic.record(other, run_id="synthetic-2", model_name="Pythia-160M", scale=2.0)
+    kept = copy(finished, tmp_path, "kept.db", "update estimate set edition = 'mine'")
+    change(other, "delete from estimate")
+    merge(bare, kept)
+    assert bills(bare) == bills(kept) and {row[4] for row in bills(bare)} == {"mine"}
+    assert run(observatory, ["merge", "--db", str(bare), str(kept), str(other)]) == 0
+    out = capsys.readouterr().out
+    assert "kept.db: nothing new" in out and "bills of one request on every configuration: " in out
+    found = {(row[0], row[4]) for row in bills(bare)}
+    assert found == {("SmolLM2-135M", "mine"), ("SmolLM2-135M", "2026.1"),
+                     ("Pythia-160M", "2026.1")}  # fmt: skip
+    mine = [row[:4] for row in bills(bare) if row[0] == "SmolLM2-135M" and row[4] == "2026.1"]
+    assert mine == [row[:4] for row in bills(finished)]
+    before = bills(bare)
+    assert run(observatory, ["merge", "--db", str(bare), str(other), "--json"]) == 0
+    assert '"bills_new": 0' in capsys.readouterr().out and bills(bare) == before
+
+
+def test_bills_are_kept_in_the_scenario_that_was_stated(finished: Path, tmp_path: Path) -> None:
+    """A run billed in one zone is no reason to bill three."""
+    zone = "delete from estimate where zone <> 'SWE'"
+    one, other = copy(finished, tmp_path, "one.db", zone), tmp_path / "other.db"
+    synthetic.record(other, run_id="synthetic-2", model_name="Pythia-160M", scale=2.0)
+    change(other, "delete from estimate")
+    assert run(observatory, ["merge", "--db", str(one), str(other)]) == 0
+    assert {row[:2] for row in bills(one)} == {("SmolLM2-135M", "SWE"), ("Pythia-160M", "SWE")}
+
+
+def test_the_bills_of_the_later_copy_are_right_in_either_order(
+    finished: Path, tmp_path: Path
+) -> None:
+    early = copy(finished, tmp_path, "early.db", *EARLIER["interrupted"],
+                 "update estimate set mid = 2 * mid")  # fmt: skip
+    for made in both_orders(early, finished, tmp_path):
+        assert bills(made) == bills(finished)
