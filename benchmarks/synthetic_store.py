@@ -229,7 +229,7 @@ class Builder:
                         rows.append(writer._window_row(0, Window(
                             process, index, n, took, "2026-01-01T00:00:00+00:00",
                             point.tokens * n, joules, f"process {process}",
-                            peak_memory_bytes=MEMORY // 8, throttle_reasons=reasons,
+                            throttle_reasons=reasons,
                         )) | {"flags": "[]"})  # fmt: skip
             made.append(rows)
         return made
