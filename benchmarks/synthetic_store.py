@@ -194,7 +194,7 @@ class Builder:
                 ]  # fmt: skip
             writer.add_cells(connection, cells)
             c = schema.cell
-            self.cell_ids = dict(connection.execute(select(c.c.plan_key, c.c.id)).tuples().all())
+            self.cell_ids = dict(connection.execute(select(c.c.plan_key, c.c.id)).all())
 
     def _windows(self) -> None:
         """All windows in one bulk insert, under ids of their own."""
