@@ -120,8 +120,9 @@ def counter_changes(
         if i == 0 or e > energy_j[i - 1]:
             low = t - tick_s if i == 0 else max(times_s[i - 1], t - tick_s)
             bounds.append((*(known or (low, t)), e))
-        elif known and known[1] - known[0] < bounds[-1][1] - bounds[-1][0]:
-            bounds[-1] = (*known, e)
+        elif known:  # told again: it is not later than when it was first seen
+            low, high = max(bounds[-1][0], known[0]), min(bounds[-1][1], known[1])
+            bounds[-1] = (low, high, e) if low < high else bounds[-1]
     bounds = _apart(bounds, _LEAST_APART * tick_s)
     changes = [Change((a + b) / 2, e, (b - a) / 2) for a, b, e in bounds]
     return [_refined(changes, bounds, i, tick_s) for i in range(len(changes))]

@@ -221,6 +221,16 @@ def test_a_step_that_the_pace_foretold_places_its_value():
     assert known.edge_bound_j < blind.edge_bound_j / 3
 
 
+def test_a_value_did_not_step_after_it_was_seen():
+    """A counter stood still at 2 s; a pace that has not noticed says that it stepped just now."""
+    times = [round(t * S) for t in (-0.06, -0.01, 2.03, 5.0, 7.05, 7.15)]
+    values = [100.0, 110.0, 300.0, 300.0, 300.0, 300.0]
+    told = Seen(round(6.99 * S), round(7.01 * S))
+    args = (times, values, 0, round(7.02 * S))
+    found = counter_difference(*args, tick_s=0.1, stepped=[None] * 4 + [told] * 2)
+    assert (found.energy_j, found.reason) == (None, "counter_stuck")
+
+
 def test_two_steps_are_a_tick_apart():
     """A value seen long after the one before it, and the next one soon after: where can it be?"""
     changes = counter_changes([0.0, 0.1, 2.05, 2.06, 2.11], [0.0, 1.0, 20.0, 20.0, 21.0], 0.1)
