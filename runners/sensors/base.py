@@ -60,6 +60,7 @@ class Sample:
     `energy_j` holds cumulative counters (already unwrapped), `power_w` instant power. A component
     that could not be read is absent, and `errors` says why (`code: sentence`). `stepped` says when
     a counter stepped to the value shown, where its pace is known: it is the energy up to then.
+    Counters were read at `t_ns`, give or take `unsure_ns`: a reading takes a while.
     """
 
     t_ns: int
@@ -72,6 +73,7 @@ class Sample:
     memory_bytes: Mapping[str, int] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
     stepped: Mapping[str, Seen] = field(default_factory=dict)
+    unsure_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,10 +99,15 @@ def component_joules(
     if powered:
         integral = trapezoid(times, watts, start_ns, end_ns, tick_s=tick_s, period_s=period_s)
     if component in facts.counters:
-        counted = [(s.t_ns, s.energy_j[component]) for s in samples if component in s.energy_j]
+        held = [s for s in samples if component in s.energy_j]
+        counted = [(s.t_ns, s.energy_j[component]) for s in held]
         times, values = [t for t, _ in counted], [e for _, e in counted]
-        stepped = [s.stepped.get(component) for s in samples if component in s.energy_j]
-        found = counter_difference(times, values, start_ns, end_ns, tick_s=tick_s, stepped=stepped)
+        unsure_ns = [s.unsure_ns for s in held]
+        found = counter_difference(
+            times, values, start_ns, end_ns, tick_s=tick_s,
+            stepped=[s.stepped.get(component) for s in held],
+            unsure_ns=unsure_ns,
+        )  # fmt: skip
         short_j = shortfall_j(counted, powered, start_ns, end_ns, tick_s)
         if found.energy_j is not None and short_j is not None:
             sentence = f"the energy counter rose {short_j:.3g} J less than power between 2 readings"

@@ -95,8 +95,10 @@ class SampledMeter:
                 self._counter_cpu_s += time.thread_time() - began
             if Parts.COUNTERS in parts:
                 self._counted_ns = sample.t_ns
-                stepped = self._watch.stepped(sample, began_ns, self._clock.now_ns())
-                sample = replace(sample, stepped=stepped) if stepped else sample
+                ended_ns = self._clock.now_ns()
+                stepped = self._watch.stepped(sample, began_ns, ended_ns)
+                unsure_ns = (ended_ns - began_ns) // 2
+                sample = replace(sample, stepped=stepped, unsure_ns=unsure_ns)
             with self._keeping:
                 self._samples.append(sample)
                 self._forget(sample.t_ns)

@@ -25,7 +25,8 @@ _LEAST_APART = 0.97  #: two steps are so many ticks apart at least (tick and ste
 _INSIDE = 0.95  #: share of a stretch that lies in the window where its power is the window's
 _HELD_TICKS = 2.5  #: for so long the power inside is held up to an edge
 _LEAST_SHARE = 0.2  #: least share of an edge's stretch from which power beyond it is inferred
-
+_LATE = 3.0  #: a sample is late that comes after so many times the usual distance
+_LATE_TICKS = 0.1  #: and after this share of a tick
 
 #: (after, by, energy): between two times, in s, a counter stepped to a value in J.
 _Bound = tuple[float, float, float]
@@ -49,12 +50,14 @@ def counter_difference(
     tick_s: float | None = None,
     max_gap_s: float = MAX_GAP_S,
     stepped: Sequence[Seen | None] = (),
+    unsure_ns: Sequence[int] = (),
 ) -> Joules:
     """Energy of a window from samples of a cumulative counter that moves in steps.
 
     `tick_s` is the time between two steps; None says that the value is made at reading, so that
     every sample is exact at its own time. `stepped` holds the step whose value each sample shows,
-    where the pace of the counter tells it. Reason codes: `edge_not_covered`, `sample_gap`,
+    where the pace of the counter tells it; `unsure_ns` how much earlier or later than its time each
+    sample can have been taken. Reason codes: `edge_not_covered`, `sample_gap`,
     `counter_non_monotone`, `fewer_than_two_ticks`, `counter_stuck`, `bad_sample`.
 
     The bound is METHOD's tau*|dP|, with |dP| the range of power around the edge, or, where the
@@ -95,7 +98,8 @@ def counter_difference(
         for step in stepped[low : high + 1]
     ]
     relative_s = [(t - start_ns) * NS for t in times_ns[low : high + 1]]
-    changes = counter_changes(relative_s, values, tick_s, known)
+    unsure_s = [u * NS for u in unsure_ns[low : high + 1]]
+    changes = counter_changes(relative_s, values, tick_s, known, unsure_s)
     return _between(changes, duration, tick_s, count)
 
 
@@ -104,28 +108,36 @@ def counter_changes(
     energy_j: Sequence[float],
     tick_s: float | None,
     stepped_s: Sequence[tuple[float, float] | None] = (),
+    unsure_s: Sequence[float] = (),
 ) -> list[Change]:
     """Steps of a counter from its samples, each placed in the middle of where it can have been.
 
-    A new value seen at t_i appeared after the sample before it, and at most one tick before t_i,
-    unless `stepped_s` says between which times. With `tick_s` None every sample is a step of its
-    own. Steps are a tick apart, and one that is closely known places the neighbours that are not a
-    whole number of ticks away, where that agrees with what was seen of them.
+    A new value seen at t_i, give or take `unsure_s`, appeared after the sample before it, and at
+    most one tick before t_i; `stepped_s` narrows that, where it agrees. With `tick_s` None every
+    sample is a step of its own. Steps are a tick apart, and one that is closely known places the
+    neighbours that are not a whole number of ticks away, where that agrees with what was seen.
     """
     if tick_s is None:
         return [Change(t, e, 0.0) for t, e in zip(times_s, energy_j, strict=True)]
     bounds: list[_Bound] = []
     told = stepped_s or [None] * len(times_s)
+    late = unsure_s or [0.0] * len(times_s)
     for i, (t, e, known) in enumerate(zip(times_s, energy_j, told, strict=True)):
         if i == 0 or e > energy_j[i - 1]:
-            low = t - tick_s if i == 0 else max(times_s[i - 1], t - tick_s)
-            bounds.append((*(known or (low, t)), e))
-        elif known:  # told again: it is not later than when it was first seen
-            low, high = max(bounds[-1][0], known[0]), min(bounds[-1][1], known[1])
-            bounds[-1] = (low, high, e) if low < high else bounds[-1]
+            low = t - late[i] - tick_s
+            bounds.append(
+                (low if i == 0 else max(times_s[i - 1] - late[i - 1], low), t + late[i], e)
+            )
+        bounds[-1] = _narrowed(bounds[-1], known)
     bounds = _apart(bounds, _LEAST_APART * tick_s)
     changes = [Change((a + b) / 2, e, (b - a) / 2) for a, b, e in bounds]
     return [_refined(changes, bounds, i, tick_s) for i in range(len(changes))]
+
+
+def _narrowed(bound: _Bound, known: tuple[float, float] | None) -> _Bound:
+    """The bound where it agrees with what is known; a value did not step after it was seen."""
+    low, high = (max(bound[0], known[0]), min(bound[1], known[1])) if known else bound[:2]
+    return (low, high, bound[2]) if low < high else bound
 
 
 def _apart(bounds: list[_Bound], apart_s: float) -> list[_Bound]:
@@ -144,9 +156,10 @@ def median_tick(times_s: Sequence[float], energy_j: Sequence[float]) -> float | 
     """Time between steps, from samples much denser than the tick.
 
     The median interval says how many ticks each interval holds; the mean over that many is the
-    tick, finer than the samples are apart.
+    tick, finer than the samples are apart. An interval in which a sample came late is left out: how
+    many steps it holds is not known.
 
-    None for fewer than three steps, or where the counter moved at (nearly) every sample, so that
+    None for fewer than two intervals, or where the counter moved at (nearly) every sample, so that
     the sampling and not the counter set the pace.
     """
     steps = [i for i in range(1, len(energy_j)) if energy_j[i] > energy_j[i - 1]]
@@ -154,9 +167,17 @@ def median_tick(times_s: Sequence[float], energy_j: Sequence[float]) -> float | 
         return None
     # The true step lies between two samples: their middle removes the delay of half a sample.
     middles = [(times_s[i - 1] + times_s[i]) / 2 for i in steps]
-    intervals = [b - a for a, b in pairwise(middles)]
+    apart = [b - a for a, b in pairwise(times_s)]
+    late_s = max(_LATE * median(apart), _LATE_TICKS * median(b - a for a, b in pairwise(middles)))
+    intervals = [
+        b - a
+        for (i, a), (j, b) in pairwise(zip(steps, middles, strict=True))
+        if max(apart[i - 1 : j]) <= late_s
+    ]
+    if len(intervals) < 2:
+        return None
     typical = median(intervals)
-    return (middles[-1] - middles[0]) / sum(max(1, round(i / typical)) for i in intervals)
+    return sum(intervals) / sum(max(1, round(i / typical)) for i in intervals)
 
 
 def unwrap(previous_raw: int, raw: int, wrap_range: int, most: float = math.inf) -> int:
@@ -188,7 +209,8 @@ def _first_decrease(values: Sequence[float]) -> int | None:
 
 def _refined(changes: list[Change], bounds: list[_Bound], i: int, tick_s: float) -> Change:
     here = changes[i]
-    if here.uncertainty_s <= _RESOLVED * tick_s:
+    resolved, one = _RESOLVED * tick_s, 0.51 * tick_s  # beyond that, several places are possible
+    if not resolved < here.uncertainty_s <= one:
         return here
     low, high, _ = bounds[i]
     for j in (i + 1, i - 1, i + 2, i - 2):

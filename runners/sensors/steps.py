@@ -62,7 +62,10 @@ class Pace:
         """The pace after one more step was seen, which also narrows where those before it were.
 
         A step that comes where none was foretold is the first one of a pace as unsure as at first.
+        One that is hardly known, as after a reading that took long, tells nothing.
         """
+        if step.width_s > _KNOWN * self.tick_s:
+            return self
         if self.first is None or self.last is None:
             return replace(self, first=step, last=step, ticks=0)
         since_s = (step.middle_ns - self.last.middle_ns) * NS

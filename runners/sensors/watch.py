@@ -17,6 +17,8 @@ from runners.sensors.steps import Pace, Seen
 BURST_FROM_TICK_S = 0.01  #: faster counters need no watching: a sample is never staler than this
 POLL_S = 0.002  #: slept between two readings, at the least
 TICK_STEPS = 4  #: steps in a row that tell a tick
+LEAST_POLLED = 50  #: readings that tell it to 2 %, however dear one is
+POLLS = 3  #: so many times it is tried
 JUST_NOW = 0.3  #: share of a tick since a step for which it need not be waited for again
 NEAR_READINGS = 3  #: a step is seen closely between readings at most so many polls apart
 COARSE = 0.2  #: share of a tick between two readings while a step is looked for
@@ -98,7 +100,12 @@ class CounterWatch:
         end_ns = self._clock.now_ns() + int(seconds / _NS)
         self._pace, self._shown = self._fresh_pace(), None
         if not self._still_holds():
-            found = self._ticks_in(self._poll(end_ns))
+            found: dict[str, float] = {}
+            seen: list[Sample] = []
+            for _ in range(POLLS):
+                if not found:  # again where readings came late
+                    seen += self._poll(end_ns)
+                    found = self._ticks_in(seen)
             if not found:
                 return {}
             self._ticks.update(found)
@@ -234,10 +241,13 @@ class CounterWatch:
         return one[1].energy_j[name] == two[0].energy_j[name]
 
     def _poll(self, end_ns: int) -> list[Sample]:
-        """Samples every few milliseconds, until each counter has stepped `TICK_STEPS` times."""
+        """Samples every few milliseconds, until each counter has stepped `TICK_STEPS` times and
+        `LEAST_POLLED` were taken."""
         seen: list[Sample] = []
         stepped = dict.fromkeys(self._counters, 0)
-        while self._clock.now_ns() < end_ns and min(stepped.values()) < TICK_STEPS:
+        while self._clock.now_ns() < end_ns and (
+            min(stepped.values()) < TICK_STEPS or len(seen) < LEAST_POLLED
+        ):
             sample = self._read(Parts.COUNTERS)
             if sample is not None:
                 for name in self._counters if seen else ():

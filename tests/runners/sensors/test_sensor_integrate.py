@@ -221,6 +221,19 @@ def test_a_step_that_the_pace_foretold_places_its_value():
     assert known.edge_bound_j < blind.edge_bound_j / 3
 
 
+@pytest.mark.parametrize("taken_s", [1.98, 2.1, 2.22])
+def test_a_reading_that_took_long_is_unsure_by_that(taken_s):
+    """The reading beside the window's end took 0.3 s; its value was made anywhere within them."""
+    times = [k * S // 100 for k in range(-30, 195)] + [round(2.1 * S), round(2.31 * S)]
+    shown = [math.floor(t / S * 10 + 1e-9) / 10 for t in times]
+    shown[-2] = math.floor(taken_s * 10) / 10
+    unsure = [0] * (len(times) - 2) + [round(0.15 * S), 0]
+    values = [1000.0 + 300.0 * t for t in shown]
+    args = (times, values, round(0.02 * S), round(2.02 * S))
+    found = counter_difference(*args, tick_s=0.1, unsure_ns=unsure)
+    assert abs(found.energy_j - 600.0) <= found.edge_bound_j
+
+
 def test_a_value_did_not_step_after_it_was_seen():
     """A counter stood still at 2 s; a pace that has not noticed says that it stepped just now."""
     times = [round(t * S) for t in (-0.06, -0.01, 2.03, 5.0, 7.05, 7.15)]
@@ -267,6 +280,17 @@ def test_a_tick_that_was_missed_does_not_lengthen_the_rest():
     kept = [i for i, t in enumerate(times) if not 0.75e9 < t < 1.05e9]
     tick = median_tick([times[i] / S for i in kept], [values[i] for i in kept])
     assert tick == pytest.approx(0.1, rel=0.02)
+
+
+def test_readings_that_come_late_do_not_lengthen_the_tick():
+    """Two of three intervals hold a reading that took longer than a tick: they tell nothing."""
+    times, values = staircase(0.1, 300.0, 1.2, 0.002)
+    late = ((0.25, 0.44), (0.55, 0.74))
+    kept = [i for i, t in enumerate(times) if not any(a < t / S < b for a, b in late)]
+    tick = median_tick([times[i] / S for i in kept], [values[i] for i in kept])
+    assert tick == pytest.approx(0.1, rel=0.02)
+    few = [i for i in kept if times[i] < 0.75 * S]
+    assert median_tick([times[i] / S for i in few], [values[i] for i in few]) is None
 
 
 def test_median_tick_is_unknown_where_sampling_set_the_pace():

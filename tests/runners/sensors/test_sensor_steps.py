@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -71,6 +71,36 @@ def test_a_reading_is_placed_beside_the_step_before_it() -> None:
 def test_a_step_known_beforehand_is_narrowed_and_no_second_one() -> None:
     pace = Pace(0.1).with_step(Seen(0, 10 * MS)).with_step(Seen(2 * MS, 14 * MS))
     assert (pace.first, pace.last, pace.ticks) == (Seen(2 * MS, 10 * MS), pace.first, 0)
+
+
+def test_a_step_that_a_long_reading_hides_tells_nothing() -> None:
+    pace = Pace(0.1).with_step(Seen(0, 4 * MS))
+    assert pace.with_step(Seen(90 * MS, 310 * MS)) == pace
+    assert pace.with_step(Seen(98 * MS, 104 * MS)) != pace
+
+
+class Late(SyntheticSensor):
+    """A cheap counter of which one reading in thirty takes 50 to 300 ms."""
+
+    rng = random.Random(3)
+
+    def read(self, parts: Parts = Parts.ALL) -> Sample:
+        began_ns = self.clock.now_ns()
+        sample = super().read(parts)
+        if Parts.COUNTERS in parts and self.rng.random() < 1 / 30:
+            self.clock._now_ns += round(self.rng.uniform(0.05, 0.3) * 1e9)
+        return replace(sample, t_ns=(began_ns + self.clock.now_ns()) // 2)
+
+
+def test_late_readings_do_not_falsify_the_tick() -> None:
+    for _ in range(20):
+        clock = ScriptedClock()
+        sensor = Late(clock, {"gpu:0": Power([(0.0, 300.0)])}, tick_s=0.1)
+        meter = SampledMeter(sensor, sensor.open(), clock=clock, thread=False)
+        meter.start()
+        meter.measure_tick(5.0)
+        assert meter.facts is not None
+        assert meter.facts.tick_of("gpu:0") == pytest.approx(0.1, rel=0.02)
 
 
 class Dear(SyntheticSensor):
