@@ -108,7 +108,7 @@ def component_joules(
             stepped=[s.stepped.get(component) for s in held],
             unsure_ns=unsure_ns,
         )  # fmt: skip
-        short_j = shortfall_j(counted, powered, start_ns, end_ns, tick_s)
+        short_j = shortfall_j(counted, powered, start_ns, end_ns, tick_s, unsure_ns)
         if found.energy_j is not None and short_j is not None:
             sentence = f"the energy counter rose {short_j:.3g} J less than power between 2 readings"
             found = invalid("counter_non_monotone", sentence, found.samples)

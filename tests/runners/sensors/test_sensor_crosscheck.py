@@ -73,3 +73,25 @@ def test_power_with_a_gap_says_nothing() -> None:
     powered = [(0, 300.0), (4 * S, 300.0)]
     assert shortfall_j([(0, 0.0), (4 * S, 100.0)], powered, 0, 4 * S, 0.1) is None
     assert shortfall_j([(0, 0.0), (4 * S, 100.0)], [], 0, 4 * S, 0.1) is None
+
+
+def test_power_that_falls_between_two_samples_is_no_fall_of_the_counter() -> None:
+    """300 W until just after a sample of power, 60 W from then on; ten readings a second."""
+    times = [k * S // 10 for k in range(-5, 30)]
+    powered = [(t, 300.0 if t <= S else 60.0) for t in times]
+    counted = [(t, 300.0 * min(t, S) / S + 60.0 * max(0, t - S) / S) for t in times]
+    assert shortfall_j(counted, powered, 0, 2 * S, 0.01) is None
+    lost = [(t, e - (40.0 if t > 15 * S // 10 else 0.0)) for t, e in counted]
+    assert shortfall_j(lost, powered, 0, 2 * S, 0.01) == pytest.approx(40.0)
+
+
+def test_a_reading_that_took_long_is_no_fall_of_the_counter() -> None:
+    """A value that was made 150 ms before the middle of its reading."""
+    times = [k * S // 10 for k in range(-5, 30)]
+    powered = [(t, 300.0) for t in times]
+    counted = [(t, 300.0 * t / S) for t in times if t != 9 * S // 10]
+    at = next(i for i, (t, _) in enumerate(counted) if t == S)
+    counted[at] = (S, 300.0 * 0.85)
+    unsure = [150 * 10**6 if i == at else 0 for i in range(len(counted))]
+    assert shortfall_j(counted, powered, 0, 2 * S, 0.02, unsure) is None
+    assert shortfall_j(counted, powered, 0, 2 * S, 0.02) is not None
