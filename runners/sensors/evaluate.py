@@ -106,7 +106,7 @@ def component_joules(
         found = counter_difference(
             times, values, start_ns, end_ns, tick_s=tick_s,
             stepped=[s.stepped.get(component) for s in held],
-            unsure_ns=unsure_ns,
+            unsure_ns=unsure_ns, powered=powered,
         )  # fmt: skip
         short_j = shortfall_j(counted, powered, start_ns, end_ns, tick_s, unsure_ns)
         if found.energy_j is not None and short_j is not None:

@@ -51,19 +51,21 @@ def counter_difference(
     max_gap_s: float = MAX_GAP_S,
     stepped: Sequence[Seen | None] = (),
     unsure_ns: Sequence[int] = (),
+    powered: Sequence[tuple[int, float]] = (),
 ) -> Joules:
     """Energy of a window from samples of a cumulative counter that moves in steps.
 
     `tick_s` is the time between two steps; None says that the value is made at reading, so that
     every sample is exact at its own time. `stepped` holds the step whose value each sample shows,
     where the pace of the counter tells it; `unsure_ns` how much earlier or later than its time each
-    sample can have been taken. Reason codes: `edge_not_covered`, `sample_gap`,
-    `counter_non_monotone`, `fewer_than_two_ticks`, `counter_stuck`, `bad_sample`.
+    sample can have been taken. Samples of power, `powered` in (ns, W), enter the bound alone.
+    Reason codes: `edge_not_covered`, `sample_gap`, `counter_non_monotone`, `fewer_than_two_ticks`,
+    `counter_stuck`, `bad_sample`.
 
     The bound is METHOD's tau*|dP|, with |dP| the range of power around the edge, or, where the
     counter was sampled more coarsely than it ticks, the largest error that interpolating across
-    that longer stretch can have, f*(1-f)*length*|dP|, plus what is not known about the times of
-    the steps themselves.
+    that longer stretch can have, f*(1-f)*length*|dP|, or what power in that range can have drawn
+    on either side of the edge, plus what is not known about the times of the steps themselves.
     """
     span = covering(times_ns, start_ns, end_ns, slack_s=tick_s or 0.0)
     if isinstance(span, Joules):
@@ -100,7 +102,8 @@ def counter_difference(
     relative_s = [(t - start_ns) * NS for t in times_ns[low : high + 1]]
     unsure_s = [u * NS for u in unsure_ns[low : high + 1]]
     changes = counter_changes(relative_s, values, tick_s, known, unsure_s)
-    return _between(changes, duration, tick_s, count)
+    power_w = [((t - start_ns) * NS, w) for t, w in powered]
+    return _between(changes, duration, tick_s, count, power_w)
 
 
 def counter_changes(
@@ -224,7 +227,13 @@ def _refined(changes: list[Change], bounds: list[_Bound], i: int, tick_s: float)
     return here
 
 
-def _between(changes: list[Change], duration: float, tick_s: float | None, samples: int) -> Joules:
+def _between(
+    changes: list[Change],
+    duration: float,
+    tick_s: float | None,
+    samples: int,
+    power_w: Sequence[tuple[float, float]],
+) -> Joules:
     t = [c.t_s for c in changes]
     e = [c.energy_j for c in changes]
     if len(changes) < 2 or t[0] > 0 or e[-1] == e[0]:
@@ -246,7 +255,10 @@ def _between(changes: list[Change], duration: float, tick_s: float | None, sampl
     if energy <= 0:
         return invalid("counter_stuck", "the energy counter did not move", samples)
     mean_w = energy / duration
-    errors, spreads = zip(*(e.error_and_spread(mean_w) for e in edges), strict=True)
+    told = [
+        e.error_and_spread(mean_w, j, power_w) for e, j in zip(edges, (start_j, end_j), strict=True)
+    ]
+    errors, spreads = zip(*told, strict=True)
     bound = max((tick_s or 0.0) * max(spreads), sum(errors))
     return Joules(energy, edge_bound_j=bound, samples=samples)
 
@@ -323,12 +335,15 @@ class _Edge:
             return self.linear_j()
         return self.a.energy_j + inner_j if self.ends else self.b.energy_j - inner_j
 
-    def error_and_spread(self, mean_w: float) -> tuple[float, float]:
-        """(largest error in J, range of power in W) around the edge.
+    def error_and_spread(
+        self, mean_w: float, energy_j: float, power_w: Sequence[tuple[float, float]]
+    ) -> tuple[float, float]:
+        """(largest error of the energy up to the edge in J, range of power in W) around it.
 
         Where no step beyond the edge is known, the power there follows from the edge's own stretch:
         its slope mixes inside and outside in the known shares. That says nothing when the stretch
         lies nearly all inside, but then little can be wrong: hence the floor under the share.
+        Samples of power show what no step does: power that changed between two of them.
         """
         inside = mean_w if self.inside is None else self.inside
         here = inside if self.here is None else self.here
@@ -337,9 +352,16 @@ class _Edge:
         if outside is None:
             beyond = max(1 - within, _LEAST_SHARE) if 0 <= self.share <= 1 else _LEAST_SHARE
             outside = max(0.0, inside + (here - inside) / beyond)
-        powers = (mean_w, inside, here, outside)
+        sampled = [w for t, w in power_w if self.a.t_s <= t <= self.b.t_s]
+        powers = (mean_w, inside, here, outside, *sampled)
         spread = max(powers) - min(powers)
         error = abs(self.share * (1 - self.share)) * self.length_s * spread
+        if 0.0 <= self.share <= 1.0:
+            before_s, after_s = self.at - self.a.t_s, self.b.t_s - self.at
+            rise, risen = self.b.energy_j - self.a.energy_j, energy_j - self.a.energy_j
+            low = max(min(powers) * before_s, rise - max(powers) * after_s)
+            high = min(max(powers) * before_s, rise - min(powers) * after_s)
+            error = max(error, risen - low, high - risen)
         if guessed and self.inside is not None:
             error = max(error, abs(within) * self.length_s * abs(here - inside))
         unsure = max(self.a.uncertainty_s, self.b.uncertainty_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -206,6 +207,29 @@ def test_power_that_changes_at_an_edge_is_not_spread_evenly_over_its_tick():
     assert result.energy_j == pytest.approx(300.0 * 3.04, rel=2e-3)
     evenly = 0.03 * 0.07 / 0.1 * 240 * 2  # what linear interpolation would lose
     assert evenly > 5 * abs(result.energy_j - 300.0 * 3.04)
+
+
+def test_the_bound_holds_power_that_no_reading_of_the_counter_shows():
+    """300 W until just after the opening mark, 60 W up to the window 0.7 s later, 300 W in it."""
+    levels = [(-9.0, 300.0), (-0.7, 60.0), (0.0, 300.0), (2.2, 60.0), (9.0, 60.0)]
+
+    def up_to(t: float) -> float:
+        return sum(w * max(0.0, min(t, b) - a) for (a, w), (b, _) in itertools.pairwise(levels))
+
+    def at(t: float) -> float:
+        return next(w for a, w in reversed(levels) if a <= t)
+
+    steps = [-0.8, -0.7, 1.0, 2.1, 2.2, 2.3]
+    told = [Seen(round((t - 0.004) * S), round((t + 0.004) * S)) for t in steps]
+    times = [round((t + 0.01) * S) for t in steps]
+    powered = [(round(t * S), at(t)) for t in (k / 10 + 0.03 for k in range(-20, 40))]
+    args = (times, [up_to(t) for t in steps], 0, round(2.2 * S))
+    found = counter_difference(*args, tick_s=0.1, stepped=told, powered=powered)
+    error_j = abs(found.energy_j - 660.0)
+    assert error_j > 90.0
+    assert error_j <= found.edge_bound_j
+    blind = counter_difference(*args, tick_s=0.1, stepped=told)
+    assert blind.energy_j == found.energy_j
 
 
 def test_a_step_that_the_pace_foretold_places_its_value():
