@@ -1,13 +1,13 @@
 """A sensor with its one background sampler: samples at 10 Hz, joules of any window on demand.
 
 The thread sleeps between samples and never spins. Near a window's edge, and only where the counter
-ticks slowly enough to matter, `mark` waits for a step of the counter, two ticks at most, and reads
-it just before and just after (`runners.sensors.watch`). Everything that sampling costs this process
-is added up (`cpu_share`). Counters that are dear to read (4.3 ms of CPU time each on an H100) are
-read less often between edges, where only their direction is of interest, and power and state stay
-at 10 Hz; neighbours are looked at once a second. A failure in the thread never passes in silence:
-it is kept with its time and becomes the reason or a flag of every window that it touches. A driver
-that does not answer holds up nothing but its own thread.
+ticks slowly enough to matter, `mark` waits for a step of the counter (two ticks at most where its
+pace is known, else a few) and reads it before and after (`runners.sensors.watch`). Everything that
+sampling costs this process is added up (`cpu_share`). Counters that are dear to read (4.3 ms of CPU
+time each on an H100) are read less often between edges, where only their direction is of interest,
+and power and state stay at 10 Hz; neighbours are looked at once a second. A failure in the thread
+never passes in silence: it is kept with its time and becomes the reason or a flag of every window
+that it touches. A driver that does not answer holds up nothing but its own thread.
 """
 
 from __future__ import annotations

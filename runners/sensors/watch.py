@@ -50,8 +50,8 @@ class CounterWatch:
     def look(self, opening: bool = False) -> None:
         """A sample of everything now, and, where the counter ticks slowly, the step after it.
 
-        Takes two ticks at most where the pace is known. `opening` says that a window follows: what
-        was before does not matter, and a step that was seen just now serves again.
+        Takes two ticks at most where the pace is known, else a few. `opening` says that a window
+        follows: what was before does not matter, and a step that was seen just now serves again.
         """
         if not self._ticks:
             self._read(Parts.ALL)
@@ -128,8 +128,9 @@ class CounterWatch:
         return Pace(next(iter(self._ticks.values()))) if len(self._ticks) == 1 else None
 
     def _seen_just_now(self) -> bool:
-        now_ns, pace = self._clock.now_ns(), self._pace
-        steps = [pace and pace.last, self._shown and self._shown[0]]
+        # The sampler's thread may change both meanwhile: each is looked at once.
+        now_ns, pace, shown = self._clock.now_ns(), self._pace, self._shown
+        steps = [pace and pace.last, shown and shown[0]]
         return pace is not None and any(
             step.by_ns <= now_ns < step.middle_ns + JUST_NOW * pace.tick_s / _NS
             for step in steps

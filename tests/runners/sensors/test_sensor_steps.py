@@ -12,6 +12,7 @@ from runners.sensors.base import Parts, Sample
 from runners.sensors.meter import SampledMeter
 from runners.sensors.recorded import ScriptedClock
 from runners.sensors.steps import FRESH_ERROR_REL, Pace, Seen
+from runners.sensors.watch import CounterWatch
 from tests.runners.sensors.synthetic_gpu import Power, SyntheticSensor
 
 MS = 10**6
@@ -239,3 +240,24 @@ def test_an_idle_tick_that_doubles_under_load_is_noticed() -> None:
     assert meter.measure_tick(2.0) == pytest.approx(0.05, rel=5e-3)
     sensor.tick_s = 0.1
     assert meter.measure_tick(2.0) == pytest.approx(0.1, rel=5e-3)
+
+
+class Flickering(CounterWatch):
+    """Another thread finds the pace contradicted whenever the value shown was looked at."""
+
+    @property
+    def _shown(self) -> tuple[Seen, float] | None:
+        shown, self.__dict__["shown"] = self.__dict__.get("shown"), None
+        return shown
+
+    @_shown.setter
+    def _shown(self, shown: tuple[Seen, float] | None) -> None:
+        self.__dict__["shown"] = shown
+
+
+def test_a_mark_bears_a_pace_that_the_sampler_ends_meanwhile() -> None:
+    clock = ScriptedClock(1010 * MS)
+    sensor = SyntheticSensor(clock, {"gpu:0": Power([(0.0, 300.0)])})
+    watch = Flickering(sensor.read, lambda: 0.0, clock, sensor.open())
+    watch._shown = (Seen(998 * MS, 1002 * MS), 5000.0)
+    assert watch._seen_just_now()
