@@ -102,7 +102,7 @@ def counter_difference(
     relative_s = [(t - start_ns) * NS for t in times_ns[low : high + 1]]
     unsure_s = [u * NS for u in unsure_ns[low : high + 1]]
     changes = counter_changes(relative_s, values, tick_s, known, unsure_s)
-    power_w = [((t - start_ns) * NS, w) for t, w in powered]
+    power_w = [((t - start_ns) * NS, w) for t, w in powered if math.isfinite(w) and w >= 0]
     return _between(changes, duration, tick_s, count, power_w)
 
 

@@ -228,6 +228,8 @@ def test_the_bound_holds_power_that_no_reading_of_the_counter_shows():
     error_j = abs(found.energy_j - 660.0)
     assert error_j > 90.0
     assert error_j <= found.edge_bound_j
+    bad = [*powered, (round(0.03 * S), math.nan), (round(0.04 * S), -50.0)]
+    assert counter_difference(*args, tick_s=0.1, stepped=told, powered=bad) == found
     blind = counter_difference(*args, tick_s=0.1, stepped=told)
     assert blind.energy_j == found.energy_j
 
