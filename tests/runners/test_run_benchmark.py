@@ -135,6 +135,8 @@ def test_the_order_is_shuffled_and_anchors_stand_at_both_ends(finished: Any) -> 
 
 def test_running_twice_keeps_both_runs(plan: Path) -> None:
     folder = plan.parent
+    cells = "    cells:\n      - {phase: e2e, prompt: 16, output: 4}\n"
+    plan.write_text(PLAN.partition("    cells:")[0] + cells)
     for _ in range(2):
         assert call(folder, "--plan", "plan.yaml", "--db", "o.db", "--processes", "1")[0] == 0
     assert query(folder / "o.db", "select count(*), count(distinct plan_hash) from run") == [(2, 1)]
@@ -162,7 +164,11 @@ def kill_midway(folder: Path, how: signal.Signals, after: int = 6) -> subprocess
 
 
 @pytest.mark.parametrize(
-    "how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM]
+    "how",
+    [
+        signal.SIGKILL,
+        *(pytest.param(s, marks=pytest.mark.slow) for s in (signal.SIGINT, signal.SIGTERM)),
+    ],
 )
 def test_a_run_ended_midway_is_resumed_with_every_cell_exactly_once(
     plan: Path, how: signal.Signals
@@ -265,7 +271,13 @@ FAILURES = {
 }
 
 
-@pytest.mark.parametrize("how", sorted(FAILURES))
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param(how, marks=pytest.mark.slow) if how in ("hang", "kill") else how
+        for how in sorted(FAILURES)
+    ],
+)
 def test_a_failing_cell_becomes_a_typed_row_and_the_others_are_done(plan: Path, how: str) -> None:
     folder = plan.parent
     limit = ["--timeout", "15"] if how == "hang" else []

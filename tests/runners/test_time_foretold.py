@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -91,6 +92,7 @@ def test_a_visit_again_makes_the_total_grow() -> None:
     points = [p for p in target.points if p.role == "heldout"][:3]
     stream = io.StringIO()
     session: Any = Session.__new__(Session)
+    session.plan = plan
     session.progress = PlainProgress(stream)
     session.pace = Pace(3.0)
     session.forecast = SimpleNamespace(cell_s=lambda *_: 1.0, cells_s=lambda _, ps: float(len(ps)))
@@ -113,6 +115,7 @@ def test_disturbed_points_are_in_the_time_left() -> None:
     point = next(p for p in target.points if p.role == "heldout")
     told: list[float] = []
     session: Any = Session.__new__(Session)
+    session.plan, session._spent_before_s = plan, 0.0
     session.progress = SimpleNamespace(advance=lambda _, left_s: told.append(left_s))
     session.pace = Pace(1.0)
     session.pace._began -= 2.0
@@ -121,6 +124,9 @@ def test_disturbed_points_are_in_the_time_left() -> None:
     session._again = SimpleNamespace(disturbed=lambda: [point, point, point])
     session._advance(target, point)
     assert told[0] == pytest.approx(6.0, rel=0.01)  # three of 1 s, at the pace of 2 s for 1 s
+    session.plan, session._visited = replace(plan, budget_s=5.0), set()
+    session._advance(target, point)
+    assert told[1] == pytest.approx(3.0, rel=0.01)  # what is left of a budget is the most
 
 
 def counted(text: str) -> list[tuple[int, int]]:
