@@ -29,6 +29,7 @@ from runners.sensors.watch import CounterWatch
 COUNTER_CPU_SHARE = 0.002
 MOST_COUNTER_PERIOD_S = 2.5
 NEIGHBOUR_PERIOD_S = 1.0
+SLEPT_S = 0.1  #: so long is slept, which costs less than to wait for the end to be asked for
 HUNG_S = 5.0  #: a reading that takes longer never returns (a driver after an Xid)
 KEEP_S = 600.0  #: kept before the newest sample while no window is open
 MAX_SAMPLES = 40_000  #: over an hour at 10 Hz; a longer window has no energy, and says so
@@ -216,7 +217,11 @@ class SampledMeter:
                 return
             self._loop_cpu_s = time.thread_time()
             due = max(due + period_ns, self._clock.now_ns())
-            self._stop.wait((due - self._clock.now_ns()) * _NS)
+            wait_s = max(0.0, (due - self._clock.now_ns()) * _NS)
+            if wait_s <= SLEPT_S:
+                self._clock.sleep(wait_s)
+            else:
+                self._stop.wait(wait_s)
 
     def due_parts(self) -> Parts:
         """What the sampler reads now: the state each time, the counters a period after anybody read
