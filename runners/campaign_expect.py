@@ -17,7 +17,8 @@ from observatory.verbs.tables import print_table
 from runners import expect
 from runners.campaign_file import Part
 from runners.devices import Chosen
-from runners.foresight import TICK_S, Span, part_span
+from runners.expect import TICK_S
+from runners.foresight import Span, part_span
 from runners.memory import refusal
 from runners.models import ResolvedModel, resolve
 from runners.plan import Plan

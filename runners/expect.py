@@ -19,6 +19,7 @@ from runners.devices import Chosen
 from runners.memory import DTYPE_BYTES, refusal
 from runners.plan import Plan, Point, Target
 from runners.profiles import Profile, profile_named
+from runners.protocol import anchor_window_s
 
 #: (flag of /proc/cpuinfo, dense bf16 or fp32 FLOP/s of one core): orders of magnitude.
 CPU_CORE_FLOPS = (
@@ -30,7 +31,8 @@ CPU_CORE_BYTES_PER_S = 10e9
 START_S = {"cpu": 6.0, "cuda": 15.0}
 BUILD_BYTES_PER_S = {"cpu": 0.5e9, "cuda": 5e9}
 HEATING_WINDOWS = 1  #: in each process, until an accelerator's temperature stands (METHOD §3.3)
-ANCHOR_S = 2.0  #: a window of an anchor where joules are counted, of a counter that ticks slowly
+#: Tick of the energy counter that windows are foreseen for: the slowest of NVIDIA's, METHOD §3.
+TICK_S = 0.1
 PLANNER_POINTS = 8  #: what a planner chose per batch size on small models, roughly
 
 
@@ -82,8 +84,8 @@ def cell_s(
     """Expected seconds of one point in one process: warm-up and the profile's least windows."""
     if point.phase == Phase.IDLE:
         return profile.idle_s
-    if point.phase == Phase.ANCHOR:  # its windows are shorter (`runners.protocol.anchor_window_s`)
-        window_s = min(window_s, max(profile.time_window_s, ANCHOR_S))
+    if point.phase == Phase.ANCHOR:
+        window_s = min(window_s, anchor_window_s(profile, TICK_S))
     return measuring_s(pass_s(architecture, target, point, speed), profile, window_s)
 
 

@@ -11,15 +11,13 @@ from dataclasses import dataclass
 
 from observatory.records import Phase
 from runners import expect
-from runners.expect import Speed
+from runners.expect import TICK_S, Speed
 from runners.memory import refusal
 from runners.models import ResolvedModel
 from runners.plan import Plan, Point, Target
 from runners.profiles import Profile, profile_named
 from runners.protocol import anchor_window_s, iterations_for
 
-#: Tick of the energy counter that windows are foreseen for: the slowest of NVIDIA's, METHOD §3.
-TICK_S = 0.1
 #: The machine's peaks and the sensor's tick, once a run.
 PROBING_S = {"quick": 5.0, "standard": 8.0, "publishable": 12.0}
 PHASES = ("probing", "loading", "idle", "anchors", "warming", "heating", "windows")

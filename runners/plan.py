@@ -77,6 +77,12 @@ class Target:
         return f"{self.label} / {point.label}"
 
 
+def _check_budget(seconds: float | None) -> None:
+    """Raises InputError where there is no time in it."""
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise InputError(f"--budget {seconds:g}: give seconds above 0")
+
+
 @dataclass(frozen=True, slots=True)
 class Aim:
     """When a planner stops: an expected error of the targets that is small enough, a time spent on
@@ -92,8 +98,7 @@ class Aim:
             raise InputError(
                 f"--target-error {self.target_error:g}: give a share between 0 and 1, such as 0.05"
             )
-        if self.budget_s is not None and not 0 < self.budget_s < math.inf:
-            raise InputError(f"--budget {self.budget_s:g}: give seconds above 0")
+        _check_budget(self.budget_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,7 @@ class Plan:
     aim: Aim | None = None  #: of the targets that have candidates
 
     def __post_init__(self) -> None:
+        _check_budget(self.budget_s)
         keys = [t.plan_key(p) for t in self.targets for p in (*t.points, *t.candidates)]
         twice = sorted({key for key in keys if keys.count(key) > 1})
         if twice:

@@ -17,8 +17,7 @@
 
 Where neither prompts nor cells are given, a planner chooses among the default grid's points until
 `target_error` (a share) or `budget` (seconds) is reached; where they are, `budget` is of the whole
-run. A cell's role is `fit`, or `heldout` for
-a whole request (`e2e`), unless `role` says otherwise.
+run. A cell's role is `fit`, or `heldout` for a whole request (`e2e`), unless `role` says otherwise.
 """
 
 from __future__ import annotations

@@ -291,8 +291,10 @@ class Protocol:
         for index in itertools.count(first):
             window = self._window(process, prepared, iterations)
             heating = point.phase != Phase.ANCHOR and is_heating(window, before, self.profile)
-            rising = heating and heating_s < MOST_HEATING_S
-            rising = rising and not self.shortened() and self.spare(target_s)
+            rising = (
+                heating and heating_s < MOST_HEATING_S
+                and not self.shortened() and self.spare(target_s)
+            )  # fmt: skip
             flag = ("temperature_rising" if rising else "temperature_not_settled",)
             window = replace(
                 window, process_index=process_index, window_index=index, window_target_s=target_s,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -140,11 +139,9 @@ def _run_budget_s(
     request: Request, wanted: Sequence[ModelRequest], profile: Profile
 ) -> float | None:
     """Seconds for a whole run: what was asked for where nothing is left to choose, else the
-    profile's where no model was named. Raises InputError."""
+    profile's where no model was named."""
     if request.budget_s is None or any(is_planned(request, one) for one in wanted):
         return None if request.models else profile.budget_s
-    if not 0 < request.budget_s < math.inf:
-        raise InputError(f"--budget {request.budget_s:g}: give seconds above 0")
     return request.budget_s
 
 

@@ -66,7 +66,10 @@ class Session:
         self.shortened = bool(before.get("shortened"))
         self.hurried = bool(before.get("hurried"))
         self._spent_before_s = float(before.get("spent_s", 0.0))
-        self._visits_s = self._expected_visits_s = self._beyond_s = 0.0
+        #: of visits that are over: what their least took, and was expected to
+        self._visits_s = self._expected_visits_s = 0.0
+        #: of the visit under way: its beginning, its share of what is left, and windows beyond it
+        self._visit_began_s = self._visit_expected_s = self._visit_beyond_s = 0.0
 
     # ------------------------------------------------------------------ the whole run
     def run(self) -> RunStatus:
@@ -123,7 +126,7 @@ class Session:
         if budget is None:
             return True
         if self._has_room(seconds):
-            self._beyond_s += seconds
+            self._visit_beyond_s += seconds
             return True
         if not self.hurried:
             self.hurried = True
@@ -135,11 +138,16 @@ class Session:
         return budget is None or self.spent_s + self._least_left_s() + seconds <= budget
 
     def _least_left_s(self) -> float:
-        """What is left, by what the least of the visits so far took. Loading and the machine's
-        peaks tell nothing of the rest, nor do windows beyond the least."""
+        """What is left of the least, by what it took in the visits so far. Loading and the
+        machine's peaks tell nothing of the rest; of the visit under way a part is over."""
         known = self._expected_visits_s > 0
-        ratio = (self._visits_s - self._beyond_s) / self._expected_visits_s if known else 1.0
-        return self.pace.left_s * ratio
+        ratio = self._visits_s / self._expected_visits_s if known else 1.0
+        over_s = min(self._visit_expected_s * ratio, self._visit_least_s())
+        return max(0.0, self.pace.left_s * ratio - over_s)
+
+    def _visit_least_s(self) -> float:
+        """What the visit under way took so far, without windows beyond the least."""
+        return self.pace.elapsed_s - self._visit_began_s - self._visit_beyond_s
 
     def _has_time_again(self) -> bool:
         """Whether a point that was disturbed may be visited again."""
@@ -286,7 +294,10 @@ class Session:
         source: AgainWhenQuiet,
     ) -> list[Window]:  # fmt: skip
         """One visit to a point in one process: each window is stored before the next begins."""
-        key, began_s = target.plan_key(point), self.pace.elapsed_s
+        key, each_s = target.plan_key(point), self.forecast.cell_s(target, point)
+        again = (key, self._index) in self._visited  # not in what is left
+        self._visit_began_s, self._visit_beyond_s = self.pace.elapsed_s, 0.0
+        self._visit_expected_s = 0.0 if again else each_s
         self.progress.doing(f"{target.model} {point.phase} {point.workload.label()}")
         windows: list[Window] = []
         if point.phase == Phase.IDLE:
@@ -301,8 +312,9 @@ class Session:
                     break
         if self.ledger.is_complete(target, point):
             self.ledger.finish(target, point, CellStatus.OK)
-        self._visits_s += self.pace.elapsed_s - began_s
-        self._expected_visits_s += self.forecast.cell_s(target, point)
+        self._visits_s += self._visit_least_s()
+        self._expected_visits_s += each_s
+        self._visit_expected_s = 0.0
         self._advance(target, point)
         return windows
 

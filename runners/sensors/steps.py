@@ -42,7 +42,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class StepPace:
     """The pace of one counter: its tick, give or take `error_rel`, and the steps that were seen.
 
     `first` and `last` are the outermost steps that it was told by, `ticks` the ticks between them.
@@ -54,11 +54,11 @@ class Pace:
     last: Seen | None = None
     ticks: int = 0
 
-    def afresh(self) -> Pace:
+    def afresh(self) -> StepPace:
         """The same tick, as unsure as at first, and no step seen."""
-        return Pace(self.tick_s)
+        return StepPace(self.tick_s)
 
-    def with_step(self, step: Seen) -> Pace:
+    def with_step(self, step: Seen) -> StepPace:
         """The pace after one more step was seen, which also narrows where those before it were.
 
         A step that comes where none was foretold is the first one of a pace as unsure as at first.
@@ -85,10 +85,10 @@ class Pace:
         unsure_s = _TWO_SIGMA * (self.first.width_s + narrowed.width_s)
         error_rel = max(unsure_s / span_s, LEAST_ERROR_REL)
         if error_rel < self.error_rel:
-            return Pace(span_s / total, error_rel, self.first, narrowed, total)
+            return StepPace(span_s / total, error_rel, self.first, narrowed, total)
         return replace(self, last=narrowed, ticks=total)
 
-    def from_last(self) -> Pace:
+    def from_last(self) -> StepPace:
         """The same tick, told by steps from the last one on."""
         return replace(self, first=self.last, ticks=0)
 

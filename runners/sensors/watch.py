@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from runners.sensors.base import Parts, Sample, SensorFacts
 from runners.sensors.clock import Clock
 from runners.sensors.staircase import median_tick
-from runners.sensors.steps import Pace, Seen
+from runners.sensors.steps import Seen, StepPace
 
 BURST_FROM_TICK_S = 0.01  #: faster counters need no watching: a sample is never staler than this
 POLL_S = 0.002  #: slept between two readings, at the least
@@ -123,9 +123,9 @@ class CounterWatch:
             self._ticks[self._counters[0]] = self._pace.tick_s
         return dict(self._ticks)
 
-    def _fresh_pace(self) -> Pace | None:
+    def _fresh_pace(self) -> StepPace | None:
         """The pace of the one slow counter; several are not foretold."""
-        return Pace(next(iter(self._ticks.values()))) if len(self._ticks) == 1 else None
+        return StepPace(next(iter(self._ticks.values()))) if len(self._ticks) == 1 else None
 
     def _seen_just_now(self) -> bool:
         # The sampler's thread may change both meanwhile: each is looked at once.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -127,6 +128,26 @@ def test_disturbed_points_are_in_the_time_left() -> None:
     session.plan, session._visited = replace(plan, budget_s=5.0), set()
     session._advance(target, point)
     assert told[1] == pytest.approx(3.0, rel=0.01)  # what is left of a budget is the most
+
+
+def test_of_a_visit_under_way_only_the_rest_is_left() -> None:
+    """Three visits of 30 s in 100 s: 10 s are to spare, in the middle of a visit too."""
+    session: Any = Session.__new__(Session)
+    session.plan = replace(plan_of(fixed_grid=True), budget_s=100.0)
+    session.pace, session.progress = Pace(90.0), SimpleNamespace(note=lambda _: None)
+    session._spent_before_s = session._visits_s = session._expected_visits_s = 0.0
+    session._visit_began_s = session._visit_beyond_s = 0.0
+    session._visit_expected_s, session.hurried, session.shortened = 30.0, False, False
+    for under_way_s in (0.0, 20.0, 29.0):
+        session.pace._began = time.monotonic() - under_way_s
+        assert session._has_room(9.0) and not session._has_room(11.0)
+    session.pace._began = time.monotonic() - 29.0
+    assert session.has_spare(9.0)  # a window beyond the least, and then it is spent
+    session.pace._began = time.monotonic() - 38.0
+    assert not session.has_spare(9.0) and session.hurried
+    assert not session.out_of_time()
+    session.pace._began = time.monotonic() - 45.0  # slower than foreseen
+    assert session.out_of_time() and session.shortened
 
 
 def counted(text: str) -> list[tuple[int, int]]:

@@ -11,7 +11,7 @@ import pytest
 from runners.sensors.base import Parts, Sample
 from runners.sensors.meter import SampledMeter
 from runners.sensors.recorded import ScriptedClock
-from runners.sensors.steps import FRESH_ERROR_REL, Pace, Seen
+from runners.sensors.steps import FRESH_ERROR_REL, Seen, StepPace
 from runners.sensors.watch import CounterWatch
 from tests.runners.sensors.synthetic_gpu import Power, SyntheticSensor
 
@@ -24,7 +24,7 @@ def seen(step_ms: float, before_ms: float, after_ms: float) -> Seen:
 
 def test_a_reading_is_due_before_the_next_step_and_every_step_makes_the_pace_finer() -> None:
     rng = random.Random(1)
-    clock = Pace(0.101)  # one per cent off
+    clock = StepPace(0.101)  # one per cent off
     errors = [clock.error_rel]
     at_ms = 0.0
     for hop in (1, 4, 10, 10, 50, 100, 100):
@@ -41,7 +41,7 @@ def test_a_reading_is_due_before_the_next_step_and_every_step_makes_the_pace_fin
 
 
 def test_nothing_is_foretold_before_a_step_or_long_after_one() -> None:
-    clock = Pace(0.1)
+    clock = StepPace(0.1)
     assert clock.wait_s(0, 0.002) is None
     clock = clock.with_step(Seen(0, 4 * MS))
     assert clock.wait_s(100 * MS, 0.002) is not None
@@ -49,7 +49,7 @@ def test_nothing_is_foretold_before_a_step_or_long_after_one() -> None:
 
 
 def test_a_pace_that_misled_is_as_unsure_as_at_first() -> None:
-    clock = Pace(0.1, error_rel=1e-4)
+    clock = StepPace(0.1, error_rel=1e-4)
     clock = clock.with_step(Seen(0, 2 * MS))
     clock = clock.with_step(Seen(1_050 * MS, 1_052 * MS))  # half a tick off
     assert clock.error_rel == FRESH_ERROR_REL and clock.tick_s == 0.1
@@ -58,7 +58,7 @@ def test_a_pace_that_misled_is_as_unsure_as_at_first() -> None:
 
 
 def test_a_reading_is_placed_beside_the_step_before_it() -> None:
-    pace = Pace(0.1, error_rel=1e-4).with_step(Seen(0, 4 * MS))
+    pace = StepPace(0.1, error_rel=1e-4).with_step(Seen(0, 4 * MS))
     step, due = pace.around(540 * MS, 545 * MS) or (None, None)
     assert due is None and step is not None
     assert step.after_ns <= 500 * MS and step.by_ns >= 504 * MS and step.width_s < 0.007
@@ -66,16 +66,16 @@ def test_a_reading_is_placed_beside_the_step_before_it() -> None:
     assert due is not None and step is not None
     assert (due.middle_ns - step.middle_ns) * 1e-9 == pytest.approx(0.1, abs=1e-3)
     assert pace.around(540 * MS, 710 * MS) is None  # longer than a tick: it says nothing
-    assert Pace(0.1).around(0, MS) is None
+    assert StepPace(0.1).around(0, MS) is None
 
 
 def test_a_step_known_beforehand_is_narrowed_and_no_second_one() -> None:
-    pace = Pace(0.1).with_step(Seen(0, 10 * MS)).with_step(Seen(2 * MS, 14 * MS))
+    pace = StepPace(0.1).with_step(Seen(0, 10 * MS)).with_step(Seen(2 * MS, 14 * MS))
     assert (pace.first, pace.last, pace.ticks) == (Seen(2 * MS, 10 * MS), pace.first, 0)
 
 
 def test_a_step_that_a_long_reading_hides_tells_nothing() -> None:
-    pace = Pace(0.1).with_step(Seen(0, 4 * MS))
+    pace = StepPace(0.1).with_step(Seen(0, 4 * MS))
     assert pace.with_step(Seen(90 * MS, 310 * MS)) == pace
     assert pace.with_step(Seen(98 * MS, 104 * MS)) != pace
 
