@@ -42,6 +42,15 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """One step of a counter: the value it stepped to, and when, give or take `uncertainty_s`."""
+
+    t_s: float
+    energy_j: float
+    uncertainty_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class StepPace:
     """The pace of one counter: its tick, give or take `error_rel`, and the steps that were seen.
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import random
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +12,7 @@ from runners.sensors.meter import SampledMeter
 from runners.sensors.recorded import ScriptedClock
 from runners.sensors.steps import FRESH_ERROR_REL, Seen, StepPace
 from runners.sensors.watch import CounterWatch
+from tests.runners.sensors.dear_gpu import Bench
 from tests.runners.sensors.synthetic_gpu import Power, SyntheticSensor
 
 MS = 10**6
@@ -104,90 +104,6 @@ def test_late_readings_do_not_falsify_the_tick() -> None:
         assert meter.facts.tick_of("gpu:0") == pytest.approx(0.1, rel=0.02)
 
 
-class Dear(SyntheticSensor):
-    """A counter that takes 4.3 ms to read, as on an H100; its value is taken halfway.
-
-    Steps come up to `jitter_s` late. Counters are sampled as a thread would.
-    """
-
-    counted = 0
-    jitter_s = 0.0
-    taking = False
-
-    def counter_j(self, power: Power, t_s: float) -> float:
-        tick = math.floor((t_s - self.phase_s) / self.tick_s)
-        late_s = self.jitter_s * random.Random(tick).random()
-        if t_s < tick * self.tick_s + self.phase_s + late_s:
-            tick -= 1
-        return 5000.0 + power.energy_j(max(0.0, tick * self.tick_s + self.phase_s))
-
-    def read(self, parts: Parts = Parts.ALL) -> Sample:
-        if Parts.COUNTERS not in parts:
-            return super().read(parts)
-        self.counted += 1
-        self.pass_(0.00215)
-        sample = super().read(parts)
-        self.pass_(0.00215)
-        return sample
-
-    def pass_(self, seconds: float) -> None:
-        """Time that a reading takes: nothing else is read meanwhile."""
-        self.clock._now_ns += round(seconds * 1e9)
-
-
-@dataclass
-class Bench:
-    """A meter on such a counter, that is measured as a run does; `idle` outside of windows."""
-
-    tick_s: float = 0.1
-    phase_s: float = 0.0
-    jitter_s: float = 0.0
-    idle_w: float = 60.0
-
-    def __post_init__(self) -> None:
-        self.clock = ScriptedClock()
-        self.power = Power([(0.0, 300.0)])
-        self.sensor = Dear(self.clock, {"gpu:0": self.power}, self.tick_s, self.phase_s)
-        self.sensor.jitter_s = self.jitter_s
-        facts = self.sensor.open()
-        self.meter = meter = SampledMeter(self.sensor, facts, clock=self.clock, thread=False)
-        self.clock.every(0.1, lambda: meter.sample(meter.due_parts()))
-        meter.start()
-        self.clock.sleep(1.0)
-        meter.measure_tick(5.0)
-        self.draw(self.idle_w)
-
-    def draw(self, watts: float) -> None:
-        """From now on the device draws so much."""
-        self.power.levels = [*self.power.levels, (self.sensor.now_s(), watts)]
-
-    def window(self, seconds: float, pause_s: float) -> tuple[float, float, int]:
-        """(relative error of its joules, its bound, readings of the counter at its edges)."""
-        before = self.sensor.counted
-        self.meter.mark(opening=True)
-        at_edges = self.sensor.counted - before
-        self.clock.sleep(0.003)
-        start = self.clock.now_ns()
-        self.draw(300.0)
-        self.clock.sleep(seconds)
-        end = self.clock.now_ns()
-        self.draw(self.idle_w)
-        self.clock.sleep(0.002)
-        before = self.sensor.counted
-        self.meter.mark()
-        at_edges += self.sensor.counted - before
-        self.clock.sleep(pause_s)
-        energy = self.meter.reading(start, end).energy
-        truth = 300.0 * (end - start) * 1e-9
-        return (energy.device_j - truth) / truth, energy.edge_bound_rel, at_edges
-
-
-@pytest.fixture
-def dear(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SampledMeter, "counter_s", property(lambda self: 0.0043))
-
-
-@pytest.mark.usefixtures("dear")
 @pytest.mark.parametrize("jitter_s", [0.0, 0.001])
 def test_an_edge_takes_two_readings_and_its_joules_are_true(jitter_s: float) -> None:
     """Power steps at the edges, the worst that they can do; the pace is known from the tick.
@@ -210,7 +126,6 @@ def test_an_edge_takes_two_readings_and_its_joules_are_true(jitter_s: float) -> 
         assert sum(readings) <= 4 * len(readings)
 
 
-@pytest.mark.usefixtures("dear")
 @pytest.mark.parametrize("factor", [0.5, 1.04, 1.3])
 def test_a_pace_that_changes_after_it_was_measured_does_not_mislead(factor: float) -> None:
     bench = Bench()
@@ -222,7 +137,6 @@ def test_a_pace_that_changes_after_it_was_measured_does_not_mislead(factor: floa
     assert all(abs(error) < 0.02 for error, _, _ in found)
 
 
-@pytest.mark.usefixtures("dear")
 def test_a_tick_is_measured_in_thirty_readings() -> None:
     bench = Bench(phase_s=0.037)
     before = bench.sensor.counted
